@@ -1,0 +1,35 @@
+"""Activity–weight duality: data → training → geometry → figures, for one config at a time.
+
+snakemake --cores all                                    the default config, config/config.yaml
+snakemake --cores all --configfile config/mnist.yaml     another one, laid over the default
+snakemake figures                                        redraw figures/<name>/ from the numbers that lie there
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+include: "workflow/rules/common.smk"
+
+
+wildcard_constraints:
+    shard="|".join(SHARDS),
+    figure="|".join(figure_names()),
+
+
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/geometry.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    """Everything that the config asks for: results, and the figures drawn from them."""
+    default_target: True
+    input:
+        RESULTS / "plan.json",
+        training_outputs(),
+        geometry_outputs(),
+        figure_outputs(),

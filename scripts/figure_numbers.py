@@ -1,0 +1,49 @@
+"""Gather the numbers that the figures show, as tables beside them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from awduality.commandline import parse, run
+from awduality.figures import numbers
+from awduality.files import write_table
+
+
+def columns(names: list[str], *measures: str) -> list[str]:
+    """Column names, with a mean and the half-width of its interval for every measure."""
+    return [*names, *(f"{measure}_{part}" for measure in measures for part in ("mean", "half"))]
+
+
+COLUMNS = {
+    "gap": columns(["value", "runs", "converged", "budget", "diverged", "shown"], *numbers.MEASURES),
+    "directions": columns(["value", "n"], "sigma_g", "sigma_w_cumulative", "c", "eigenvalue"),
+    "training": ["value", "seed", "steps", "train_loss", "test_loss"],
+    "runs": ["run", "factor", "value", "seed", "stop_reason", *numbers.RUN_MEASURES],
+    "duality-pairs": ["test_loss", "dual_loss"],
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write three tables per sweep and two over all runs; a config without a converged run still gets its headers."""
+    parser = argparse.ArgumentParser(prog="scripts/figure_numbers.py", description=__doc__)
+    parser.add_argument("--results", required=True, type=Path, help="results/<config>")
+    parser.add_argument("--layer", required=True, help="the layer to show")
+    parser.add_argument(
+        "--pairing", required=True, choices=["test_to_train", "train_to_test"], help="the pairing to show"
+    )
+    parser.add_argument("--figures-out", required=True, type=Path, help="figures/<config>")
+    arguments = parse(parser, argv)
+    results = numbers.read_results(arguments.results, arguments.layer, arguments.pairing)
+    tables = {"runs": numbers.run_rows(results), "duality-pairs": numbers.duality_rows(results)}
+    for factor in results.sweeps:
+        tables[f"{factor}-gap"] = numbers.gap_rows(results, factor)
+        tables[f"{factor}-directions"] = numbers.direction_rows(results, factor)
+        tables[f"{factor}-training"] = numbers.training_rows(results, factor)
+    for name, rows in tables.items():
+        kind = name if name in COLUMNS else name.rpartition("-")[2]
+        write_table(arguments.figures_out / f"{name}.csv", rows, COLUMNS[kind])
+
+
+if __name__ == "__main__":
+    run(main)

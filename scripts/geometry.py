@@ -1,0 +1,54 @@
+"""Analyse the solutions of one shard: Hessian, pairs, dual weights, decomposition of the gap."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from awduality.commandline import Progress, parse, run
+from awduality.data.splits import read_split
+from awduality.duality.summary import COLUMNS, Analysis, Row
+from awduality.files import read_arrays, write_arrays, write_table
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write a row per run, layer and pairing, and the arrays behind it. Diverged runs are left out, with a log line."""
+    parser = argparse.ArgumentParser(prog="scripts/geometry.py", description=__doc__)
+    parser.add_argument("--split", required=True, type=Path, help="the data, from prepare_data.py")
+    parser.add_argument("--runs", required=True, type=Path, help="the table of runs, from train.py")
+    parser.add_argument("--solutions", required=True, type=Path, help="the weights, from train.py")
+    parser.add_argument("--layers", required=True, nargs="+", help="fc2 …")
+    parser.add_argument("--pairings", required=True, nargs="+", choices=["test_to_train", "train_to_test"])
+    parser.add_argument("--sharp-directions", required=True, type=int, help="directions that make up the sharp part")
+    parser.add_argument("--geometry-out", required=True, type=Path, help="a row per run, layer and pairing (CSV)")
+    parser.add_argument(
+        "--directions-out", required=True, type=Path, help="arrays over directions and pairs (safetensors)"
+    )
+    arguments = parse(parser, argv)
+    with arguments.runs.open(newline="", encoding="utf-8") as stream:
+        runs = list(csv.DictReader(stream))
+    solutions = read_arrays(arguments.solutions)
+    analysis = Analysis(read_split(arguments.split), arguments.layers, arguments.pairings, arguments.sharp_directions)
+    rows: list[Row] = []
+    arrays: dict[str, np.ndarray] = {}
+    progress = Progress(len(runs), "run")
+    for entry in runs:
+        if entry["stop_reason"] == "diverged":
+            logging.info("run %s diverged: it has no geometry", entry["run"])
+        else:
+            prefix = f"{entry['run']}/weights/"
+            weights = {name.removeprefix(prefix): w for name, w in solutions.items() if name.startswith(prefix)}
+            new_rows, new_arrays = analysis.network(entry["run"], weights, int(entry["train_size"]))
+            rows += new_rows
+            arrays |= new_arrays
+        progress(1)
+    write_table(arguments.geometry_out, rows, COLUMNS)
+    write_arrays(arguments.directions_out, arrays)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,37 @@
+"""Choose the part of a dataset that a config uses, and describe it on a data card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+
+from awduality.commandline import parse, run
+from awduality.data.sources import load
+from awduality.data.splits import data_card, split_arrays
+from awduality.files import write_arrays, write_json
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the split and its card. The data root is read from AWDUALITY_DATA: it does not change results."""
+    parser = argparse.ArgumentParser(prog="scripts/prepare_data.py", description=__doc__)
+    parser.add_argument("--source", required=True, help="digits, mnist or fashion_mnist")
+    parser.add_argument("--permutation-seed", required=True, type=int)
+    parser.add_argument("--pool", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 1297}')
+    parser.add_argument("--test", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 500}')
+    parser.add_argument("--split-out", required=True, type=Path, help="pixels, labels and indices (safetensors)")
+    parser.add_argument("--card-out", required=True, type=Path, help="source, licence, digests and counts (JSON)")
+    arguments = parse(parser, argv)
+    dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")))
+    arrays = split_arrays(dataset, arguments.permutation_seed, arguments.pool, arguments.test)
+    write_arrays(arguments.split_out, arrays)
+    write_json(arguments.card_out, data_card(dataset, arguments.source, arguments.permutation_seed, arrays))
+    logging.info(
+        "%s: %d samples to train on, %d to test", dataset.title, len(arrays["pool_labels"]), len(arrays["test_labels"])
+    )
+
+
+if __name__ == "__main__":
+    run(main)

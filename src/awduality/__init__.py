@@ -1,0 +1,36 @@
+"""Activity–weight duality: decompose a network's generalization gap into sharpness × size (Feng, Zhang & Tu 2023).
+
+>>> from awduality import decompose
+>>> result = decompose(model, "fc2", train=(x, y), test=(x_test, y_test))  # doctest: +SKIP
+
+Names are resolved when they are used, so importing the package imports nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from awduality.duality.decomposition import Decomposition, decompose
+    from awduality.duality.pairing import nearest_pairs
+    from awduality.errors import InputError
+
+__all__ = ["Decomposition", "InputError", "decompose", "nearest_pairs"]
+
+_PLACES = {
+    "Decomposition": "awduality.duality.decomposition",
+    "InputError": "awduality.errors",
+    "decompose": "awduality.duality.decomposition",
+    "nearest_pairs": "awduality.duality.pairing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'awduality' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Statements under test, and the statistics that decide them."""

@@ -1,0 +1,57 @@
+"""What every script does at its start and its end: log its own command line, and turn errors into messages."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from awduality.errors import InputError
+
+_REPORT_EVERY = 10.0  # seconds between two progress lines where there is no terminal
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments and log the command line, so that a log says how to repeat the step by hand."""
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    given = sys.argv[1:] if argv is None else list(argv)
+    logging.info("python %s", shlex.join([parser.prog, *given]))
+    return arguments
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's ``main``; exit status 0, 2 with a message for input that cannot be used, 130 if interrupted."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: nothing half-written is left behind; run the same command again", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+class Progress:
+    """Progress of long work: a bar on a terminal, a log line now and then elsewhere."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit=unit, disable=not sys.stderr.isatty())
+        self._total, self._unit, self._done, self._last = total, unit, 0, time.monotonic()
+
+    def __call__(self, finished: int, message: str = "") -> None:
+        """Note ``finished`` further units, and what is being done."""
+        self._done += finished
+        self._bar.update(finished)
+        self._bar.set_postfix_str(message, refresh=False)
+        now = time.monotonic()
+        if self._bar.disable and (now - self._last > _REPORT_EVERY or (finished and self._done == self._total)):
+            self._last = now
+            logging.info("%d of %d %ss done%s", self._done, self._total, self._unit, f"; {message}" if message else "")

@@ -1,0 +1,128 @@
+"""The config: an overlay on the default, validated against the schema, every problem reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from awduality.data.label_noise import noisy_count
+from awduality.errors import InputError
+from awduality.factors import FACTORS
+from awduality.plan import settings_from, sweep_values
+
+
+def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete config: ``default``, with the keys of ``overlay`` laid over it.
+
+    Mappings are merged key by key, except ``sweeps``, which an overlay replaces whole. An overlay that changes anything
+    sets its own ``name``: results are filed under it, and those of another config must not be overwritten.
+
+    Raises:
+        InputError: all problems found, one per line.
+    """
+    config = _merged(default, overlay)
+    problems = list(_schema_problems(config, schema))
+    if not problems:
+        config = _canonical(config)
+        problems = list(_contradictions(config))
+    if overlay and overlay.get("name", default["name"]) == default["name"] and config != _canonical(default):
+        problems.append(
+            f"name: the config changes the default but keeps its name {default['name']!r}; give it a name of its own, "
+            "since results and figures are filed under the name"
+        )
+    if problems:
+        raise InputError("the config cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return config
+
+
+def _merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(default)
+    for key, value in overlay.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "sweeps"
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged
+
+
+def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain-data copy in which equal numbers are spelled equally."""
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    plain["defaults"] = settings_from(plain["defaults"])
+    plain["sweeps"] = {
+        name: [FACTORS[name].kind(value) for value in values] for name, values in plain["sweeps"].items()
+    }
+    return plain
+
+
+def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(schema).iter_errors(config)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+        where = ".".join(str(part) for part in error.absolute_path) or "config"
+        if error.validator in ("additionalProperties", "propertyNames"):
+            yield from _unknown_keys(where, error)
+        elif error.validator == "required":
+            yield f"{where}: {error.message}"
+        else:
+            wanted = error.schema.get("description") or error.message
+            yield f"{where}: got {error.instance!r}, wanted {_constraint(error)} ({wanted.rstrip('.')}){_hint(error)}"
+
+
+def _unknown_keys(where: str, error: Any) -> Iterator[str]:
+    if error.validator == "propertyNames":
+        unknown, known = [error.instance], list(FACTORS)
+    else:
+        known = list(error.schema["properties"])
+        unknown = [key for key in error.instance if key not in known]
+    for key in unknown:
+        close = difflib.get_close_matches(str(key), known, n=1)
+        suggestion = f"; did you mean {close[0]!r}?" if close else ""
+        yield f"{where}: unknown key {key!r}{suggestion} The known keys are {', '.join(known)}"
+
+
+def _constraint(error: Any) -> str:
+    value = error.validator_value
+    words = {
+        "type": f"a value of type {value}",
+        "minimum": f"at least {value}",
+        "exclusiveMinimum": f"more than {value}",
+        "maximum": f"at most {value}",
+        "exclusiveMaximum": f"less than {value}",
+        "enum": f"one of {value}",
+        "pattern": f"text of the form {value}",
+        "minItems": f"at least {value} entries",
+        "uniqueItems": "no value twice",
+    }
+    return str(words.get(error.validator, error.message))
+
+
+def _hint(error: Any) -> str:
+    if error.validator == "type" and isinstance(error.instance, str):
+        try:
+            return f"; YAML reads this as text: write {float(error.instance)!r}"
+        except ValueError:
+            return ""
+    return ""
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """What no schema can say: keys that are each in range, but not together."""
+    pool, layer_count = config["data"]["pool"]["count"], config["network"]["hidden_layers"] + 1
+    known_layers = [f"fc{index}" for index in range(1, layer_count + 1)]
+    for layer in config["layers"]:
+        if layer not in known_layers:
+            yield f"layers: got {layer!r}, wanted layers of the network: {', '.join(known_layers)}"
+    for factor in config["sweeps"]:
+        for value in sweep_values(config, factor):
+            settings = {**config["defaults"], factor: value}
+            where = f"sweeps.{factor} = {value!r}"
+            clean, level = int(settings["train_size"]), float(settings["label_noise"])
+            if (needed := clean + noisy_count(clean, level)) > pool:
+                yield (
+                    f"{where}: needs {needed} training samples ({clean} clean, {needed - clean} mislabelled), "
+                    f"but data.pool.count is {pool}; make the pool larger or the value smaller"
+                )
+            if settings["batch_size"] > clean:
+                yield f"{where}: a batch of {settings['batch_size']} is larger than the {clean} training samples"

@@ -1,0 +1,1 @@
+"""Datasets: where they come from, which part is used, and label noise."""

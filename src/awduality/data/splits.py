@@ -1,0 +1,119 @@
+"""The part of a dataset that a config uses, the same on every machine, and the card that describes it.
+
+The order of the training samples is that of ``numpy.random.RandomState(seed).permutation``; with seed 1 and MNIST its
+first 4,000 samples are the authors' subset. A dataset without a test set of its own gives up the last samples of that
+order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from awduality.data.sources import Dataset
+from awduality.errors import InputError
+from awduality.files import read_arrays
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs in [0, 1] and labels, ready for use."""
+
+    pool_inputs: np.ndarray  # (P, n) float32
+    pool_labels: np.ndarray  # (P,) int64
+    test_inputs: np.ndarray  # (T, n) float32
+    test_labels: np.ndarray  # (T,) int64
+    classes: int
+
+    def train(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first ``size`` samples of the pool: the clean training set of a run of this training size."""
+        return self.pool_inputs[:size], self.pool_labels[:size]
+
+
+def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int], test: Mapping[str, int]) -> dict:
+    """Choose the pool and the test samples.
+
+    Args:
+        dataset: the whole dataset.
+        permutation_seed: seed of the permutation of the training samples.
+        pool: ``start`` and ``count`` of the pool within the permuted training samples.
+        test: ``start`` and ``count`` of the test samples.
+
+    Returns: The arrays that are written to the split's file: ``pool_pixels``, ``pool_labels``, ``pool_indices``
+        (positions in the dataset), the same for ``test``, ``scale`` and ``classes``.
+
+    Raises:
+        InputError: more samples are asked for than there are.
+    """
+    order = np.random.RandomState(permutation_seed).permutation(len(dataset.train_labels))
+    if dataset.test_pixels is None or dataset.test_labels is None:
+        order, test_order = order[: -dataset.held_out], order[-dataset.held_out :]
+        test_pixels, test_labels = dataset.train_pixels, dataset.train_labels
+    else:
+        test_pixels, test_labels = dataset.test_pixels, dataset.test_labels
+        test_order = np.arange(len(test_labels))
+    pool_indices, test_indices = _part("data.pool", pool, order), _part("data.test", test, test_order)
+    return {
+        "pool_pixels": dataset.train_pixels[pool_indices],
+        "pool_labels": dataset.train_labels[pool_indices],
+        "pool_indices": pool_indices,
+        "test_pixels": test_pixels[test_indices],
+        "test_labels": test_labels[test_indices],
+        "test_indices": test_indices,
+        "scale": np.array(dataset.scale),
+        "classes": np.array(len(dataset.classes)),
+    }
+
+
+def _part(key: str, wanted: Mapping[str, int], order: np.ndarray) -> np.ndarray:
+    start, stop = wanted["start"], wanted["start"] + wanted["count"]
+    if stop > len(order):
+        raise InputError(
+            f"{key}: wanted samples {start} to {stop - 1}, but this dataset has {len(order)} of them; "
+            f"lower {key}.start or {key}.count"
+        )
+    return order[start:stop]
+
+
+def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What a reader must know of the split: source, licence, digests, counts, classes."""
+
+    def counts(labels: np.ndarray) -> dict[str, int]:
+        found = np.bincount(labels, minlength=len(dataset.classes))
+        return dict(zip(dataset.classes, (int(count) for count in found), strict=True))
+
+    return {
+        "source": source,
+        "title": dataset.title,
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "inputs": f"pixels / {dataset.scale:g}, float32",
+        "features": int(arrays["pool_pixels"].shape[1]),
+        "raw_files_sha256": dict(dataset.files),
+        "raw_files_compared_with_known_digests": dataset.verified,
+        "permutation": f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.train_labels)})",
+        "pool": {"count": len(arrays["pool_labels"]), "class_counts": counts(arrays["pool_labels"])},
+        "test": {"count": len(arrays["test_labels"]), "class_counts": counts(arrays["test_labels"])},
+        "arrays_sha256": {
+            name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+            for name, array in sorted(arrays.items())
+        },
+    }
+
+
+def read_split(path: Path) -> Split:
+    """Read a split that ``split_arrays`` described and ``prepare_data`` wrote."""
+    arrays = read_arrays(path)
+    scale = np.float32(arrays["scale"])
+    return Split(
+        pool_inputs=arrays["pool_pixels"].astype(np.float32) / scale,
+        pool_labels=arrays["pool_labels"],
+        test_inputs=arrays["test_pixels"].astype(np.float32) / scale,
+        test_labels=arrays["test_labels"],
+        classes=int(arrays["classes"]),
+    )

@@ -1,0 +1,1 @@
+"""Figures: from results to the numbers drawn, from numbers to pictures."""

@@ -1,0 +1,127 @@
+"""One figure per factor: what it does to the gap, to sharpness and size along the directions, and to training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from awduality.factors import FACTORS
+from awduality.figures.style import INTERVAL_NOTE, PAGE, format_value, letter, value_colours
+
+_PARTS = {
+    "gap": ("Gap", "black", "o"),
+    "sharp_part": ("Sharp part", "#d55e00", "s"),
+    "flat_part": ("Flat part", "#0072b2", "^"),
+}
+_DASHES = (0, (3, 2))
+
+
+def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Six panels: gap, σ_g, cumulative σ_w, c, Hessian spectrum, training curves.
+
+    Args:
+        factor: the factor of the sweep.
+        tables: ``gap``, ``directions`` and ``training`` as ``awduality.figures.numbers`` makes them.
+    """
+    figure = Figure(figsize=(PAGE, 4.5), layout="constrained")
+    panels = figure.subplots(2, 3).flat
+    values = list(tables["gap"]["value"])
+    colours = dict(zip(values, value_colours(len(values)), strict=True))
+    directions = tables["directions"]
+
+    _gap(panels[0], factor, tables["gap"])
+    _curves(panels[1], directions, "sigma_g", colours, r"Sharpness $\sigma_{g,n}$")
+    panels[1].set(yscale="log")
+    _curves(panels[2], directions, "sigma_w_cumulative", colours, r"Cumulative size $\Sigma_{i\leq n}\,\sigma_{w,i}$")
+    _curves(panels[3], directions, "c", colours, r"Correlation $c_n$")
+    panels[3].axhline(0, color="0.6", linewidth=0.5, zorder=0)
+    _curves(
+        panels[4],
+        directions,
+        "eigenvalue",
+        colours,
+        r"Hessian eigenvalue $\lambda_n$",
+        r"Direction $n$, by $\lambda_n$",
+    )
+    panels[4].set(yscale="log")
+    _training(panels[5], tables["training"], colours)
+    for axes, text in zip(panels, "abcdef", strict=False):
+        letter(axes, text)
+    _legend(figure, factor, tables["gap"], colours)
+    return figure
+
+
+def _gap(axes: Axes, factor: str, table: pd.DataFrame) -> None:
+    """Means with intervals; hollow where the runs ended by their budget, a cross where all diverged."""
+    places = np.arange(len(table))
+    for name, (label, colour, marker) in _PARTS.items():
+        mean, half = table[f"{name}_mean"].to_numpy(float), table[f"{name}_half"].to_numpy(float)
+        axes.errorbar(places, mean, np.nan_to_num(half), color=colour, marker=marker, label=label, linewidth=1.0)
+        hollow = (table["shown"] == "budget").to_numpy()
+        axes.plot(places[hollow], mean[hollow], marker, color=colour, markerfacecolor="white", zorder=5)
+    diverged = (table["diverged"] > 0).to_numpy()
+    axes.plot(places[diverged], np.zeros(diverged.sum()), "x", color="#cc3311", markersize=6, zorder=6)
+    axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
+    axes.set_xticks(places, [_tick(row) for row in table.itertuples()])
+    axes.set_xlim(-0.4, len(table) - 0.6)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set(xlabel=FACTORS[factor].axis_label, ylabel="Generalization gap (nats)")
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.0, columnspacing=1.0, handletextpad=0.4
+    )
+
+
+def _tick(row: Any) -> str:
+    """A value, and below it how many of its runs diverged or did not converge, if any."""
+    words = format_value(row.value)
+    if row.diverged:
+        return f"{words}\n{row.diverged}/{row.runs} diverged"
+    return words if row.converged == row.runs else f"{words}\n{row.converged}/{row.runs} converged"
+
+
+def _curves(
+    axes: Axes,
+    table: pd.DataFrame,
+    name: str,
+    colours: Mapping,
+    ylabel: str,
+    xlabel: str = r"Direction $n$, by $\sigma_{g,n}$",
+) -> None:
+    for value, rows in table.groupby("value"):
+        mean, half = rows[f"{name}_mean"].to_numpy(float), np.nan_to_num(rows[f"{name}_half"].to_numpy(float))
+        axes.plot(rows["n"], mean, color=colours[value])
+        low = np.maximum(mean - half, mean / 10) if name != "c" else mean - half
+        axes.fill_between(rows["n"], low, mean + half, color=colours[value], alpha=0.2, linewidth=0)
+    axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+
+
+def _training(axes: Axes, table: pd.DataFrame, colours: Mapping) -> None:
+    finite = table[np.isfinite(table["train_loss"])]
+    for (value, _), rows in finite.groupby(["value", "seed"]):
+        axes.plot(rows["steps"], rows["train_loss"], color=colours[value], linewidth=0.6, alpha=0.8)
+        axes.plot(rows["steps"], rows["test_loss"], color=colours[value], linewidth=0.6, alpha=0.8, linestyle=_DASHES)
+    axes.set(xscale="log", yscale="log", xlabel="Step of SGD", ylabel="Loss (nats)")
+    lines = [Line2D([], [], color="0.3", linewidth=0.8, linestyle=style) for style in ("-", _DASHES)]
+    axes.legend(lines, ["Training", "Test"], loc="lower left")
+    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(figure: Figure, factor: str, table: pd.DataFrame, colours: Mapping) -> None:
+    handles = [Line2D([], [], color=colours[value], linewidth=2) for value in table["value"]]
+    words = [format_value(value) for value in table["value"]]
+    legend = figure.legend(
+        handles,
+        words,
+        title=f"{FACTORS[factor].axis_label} (b–f).  {INTERVAL_NOTE}",
+        loc="outside lower center",
+        ncols=len(words),
+    )
+    legend.get_title().set_multialignment("center")

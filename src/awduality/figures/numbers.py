@@ -1,0 +1,201 @@
+"""From the pipeline's results to the numbers that figures show.
+
+Means are over the seeds of a value, with the half-width of a 95% t-interval. A value's means are over its converged
+runs, since sharpness can only be compared at the same training loss; where none converged, over those that ended by
+their budget, and ``shown`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from awduality.claims.statistics import mean_interval
+from awduality.errors import InputError
+from awduality.factors import BASELINE, FACTORS
+from awduality.files import read_arrays, read_json
+
+Row = dict[str, Any]
+
+MEASURES = ("gap", "sharp_part", "flat_part")
+"""What is shown with intervals for every value of a factor."""
+
+RUN_MEASURES = {
+    "gap": "gap",
+    "estimate": "estimate",
+    "sharpness": "sigma_g_total",
+    "size": "sigma_w_total",
+    "layer_norm": "layer_norm",
+    "output_error": "output_error",
+    "loss_error": "loss_error",
+}
+"""What is shown of every run, and the column of the geometry that holds it."""
+
+TOLERANCE = 1e-10
+"""Directions of smaller eigenvalue, relative to the largest, are not drawn one by one: their basis is arbitrary."""
+
+_POINTS = 60  # points per curve, spread evenly on a logarithmic axis
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results of a config, for one layer and one pairing."""
+
+    sweeps: Mapping[str, list[int | float]]  # factor -> its values
+    runs: pd.DataFrame  # a row per run, indexed by its id: settings, how it ended, geometry where there is one
+    arrays: Mapping[str, np.ndarray]  # "<run>/history/<name>", "<run>/eigenvalues", "<run>/<name>"
+
+
+def read_results(folder: Path, layer: str, pairing: str) -> Results:
+    """Read ``results/<config>/``.
+
+    Raises:
+        InputError: the layer or the pairing was not analysed.
+    """
+    plan = read_json(folder / "plan.json")
+    planned = pd.DataFrame(plan["runs"]).set_index("id")
+    shards = sorted(planned["shard"].unique())
+    runs = pd.concat([_table(folder / "runs" / f"{shard}.csv") for shard in shards])
+    geometry = pd.concat([_table(folder / "geometry" / f"{shard}.csv") for shard in shards])
+    chosen = geometry[(geometry["layer"] == layer) & (geometry["pairing"] == pairing)]
+    if chosen.empty and not geometry.empty:
+        raise InputError(
+            f"no geometry for layer {layer!r} and pairing {pairing!r}: there is {sorted(geometry['layer'].unique())} "
+            f"and {sorted(geometry['pairing'].unique())}"
+        )
+    arrays: dict[str, np.ndarray] = {}
+    for shard in shards:
+        arrays |= read_arrays(folder / "runs" / f"{shard}.safetensors")
+        for name, array in read_arrays(folder / "geometry" / f"{shard}.safetensors").items():
+            run, _, rest = name.partition("/")
+            if rest == f"{layer}/eigenvalues":
+                arrays[f"{run}/eigenvalues"] = array
+            elif rest.startswith(f"{layer}/{pairing}/"):
+                arrays[f"{run}/{rest.removeprefix(f'{layer}/{pairing}/')}"] = array
+    joined = runs.set_index("run").join(chosen.set_index("run")).loc[planned.index]
+    joined["shard"] = planned["shard"]
+    return Results(plan["sweeps"], joined, arrays)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+def runs_of_sweep(results: Results, factor: str) -> Iterator[tuple[int | float, pd.DataFrame]]:
+    """The values of a sweep, each with its runs: those that have all other factors at the baseline's value."""
+    others = [name for name in FACTORS if name != factor]
+    baseline = results.runs[results.runs["shard"].str.startswith(f"{BASELINE}-")].iloc[0]
+    swept = results.runs[(results.runs[others] == baseline[others]).all(axis=1)]
+    for value in results.sweeps[factor]:
+        yield value, swept[swept[factor] == value].sort_values("seed")
+
+
+def shown_runs(runs: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The runs whose mean is shown for a value, and what they are: ``converged``, ``budget`` or nothing."""
+    for reason in ("converged", "budget"):
+        chosen = runs[runs["stop_reason"] == reason]
+        if len(chosen):
+            return reason, chosen
+    return "", runs.iloc[:0]
+
+
+def gap_rows(results: Results, factor: str) -> list[Row]:
+    """A row per value: how its runs ended, and gap, sharp part and flat part with intervals."""
+    rows = []
+    for value, runs in runs_of_sweep(results, factor):
+        shown, chosen = shown_runs(runs)
+        ended = runs["stop_reason"].value_counts()
+        row: Row = {"value": value, "runs": len(runs)}
+        row |= {reason: int(ended.get(reason, 0)) for reason in ("converged", "budget", "diverged")}
+        row["shown"] = shown
+        for measure in MEASURES:
+            mean, half = mean_interval(chosen[measure].to_numpy(float)) if shown else (np.nan, np.nan)
+            row |= {f"{measure}_mean": float(mean), f"{measure}_half": float(half)}
+        rows.append(row)
+    return rows
+
+
+def direction_rows(results: Results, factor: str) -> list[Row]:
+    """A row per value and rank n: σ_g, cumulative σ_w and c by descending σ_g; eigenvalues by their own size."""
+    rows = []
+    for value, runs in runs_of_sweep(results, factor):
+        shown, chosen = shown_runs(runs)
+        if not shown:
+            continue
+        curves = [_curves(results.arrays, run) for run in chosen.index]
+        length = min(len(curve["eigenvalue"]) for curve in curves)
+        ranks = _spread(length)
+        columns: dict[str, np.ndarray] = {}
+        for name in curves[0]:
+            mean, half = mean_interval(np.stack([curve[name][:length] for curve in curves]))
+            columns |= {f"{name}_mean": mean[ranks], f"{name}_half": half[ranks]}
+        rows += [
+            {"value": value, "n": int(rank) + 1, **{name: column[place] for name, column in columns.items()}}
+            for place, rank in enumerate(ranks)
+        ]
+    return rows
+
+
+def _curves(arrays: Mapping[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
+    eigenvalues = arrays[f"{run}/eigenvalues"]
+    above = eigenvalues > TOLERANCE * eigenvalues[0]
+    sigma_g, sigma_w, c = (arrays[f"{run}/{name}"][above] for name in ("sigma_g", "sigma_w", "c"))
+    order = np.argsort(-sigma_g, kind="stable")
+    return {
+        "sigma_g": sigma_g[order],
+        "sigma_w_cumulative": np.cumsum(sigma_w[order]),
+        "c": c[order],
+        "eigenvalue": eigenvalues[above],
+    }
+
+
+def training_rows(results: Results, factor: str) -> list[Row]:
+    """The training and test loss of every run over its steps."""
+    rows = []
+    for value, runs in runs_of_sweep(results, factor):
+        for run, entry in runs.iterrows():
+            train, test = (results.arrays[f"{run}/history/{name}"] for name in ("train_loss", "test_loss"))
+            steps_per_epoch = int(entry["steps"]) // int(entry["epochs"])
+            rows += [
+                {
+                    "value": value,
+                    "seed": int(entry["seed"]),
+                    "steps": (int(epoch) + 1) * steps_per_epoch,
+                    "train_loss": train[epoch],
+                    "test_loss": test[epoch],
+                }
+                for epoch in _spread(len(train))
+            ]
+    return rows
+
+
+def run_rows(results: Results) -> list[Row]:
+    """A row per run that has a geometry: what the figures over all runs show."""
+    rows = []
+    for run, entry in results.runs.dropna(subset=["gap"]).iterrows():
+        factor = entry["shard"].rpartition("-")[0]
+        value = "" if factor == BASELINE else FACTORS[factor].kind(entry[factor])
+        row: Row = {"run": run, "factor": factor, "value": value}
+        row |= {"seed": entry["seed"], "stop_reason": entry["stop_reason"]}
+        rows.append(row | {name: entry[column] for name, column in RUN_MEASURES.items()})
+    return rows
+
+
+def duality_rows(results: Results) -> list[Row]:
+    """The losses of the pairs of the baseline's first seed: of the test sample, and of its dual."""
+    baseline = results.runs[results.runs["shard"].str.startswith(f"{BASELINE}-")].sort_values("seed")
+    for run in baseline.index:
+        if f"{run}/test_loss" in results.arrays:
+            test, dual = (results.arrays[f"{run}/{name}"] for name in ("test_loss", "dual_loss"))
+            return [{"test_loss": a, "dual_loss": b} for a, b in zip(test, dual, strict=True)]
+    return []
+
+
+def _spread(length: int) -> np.ndarray:
+    """Up to 60 positions in 0 … length − 1, evenly spread on a logarithmic axis, both ends among them."""
+    return np.unique(np.geomspace(1, length, min(length, _POINTS)).round().astype(int)) - 1

@@ -1,0 +1,171 @@
+"""Figures over all runs: estimate and gap, size and norm, the two co-determinants, the duality's exactness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from awduality.figures.style import (
+    COLUMN,
+    PAGE,
+    factor_colours,
+    factor_label,
+    factor_markers,
+    format_value,
+    letter,
+    plain_log_axes,
+)
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def draw_estimate(runs: pd.DataFrame) -> Figure:
+    """The sum over directions against the measured gap, a point per run."""
+    figure, axes = _single()
+    _scatter(axes, runs, "gap", "estimate")
+    low, high = runs[["gap", "estimate"]].min().min(), runs[["gap", "estimate"]].max().max()
+    axes.plot([low, high], [low, high], color="0.5", linewidth=0.6, zorder=0)
+    axes.set_xlabel("Measured gap (nats)")
+    axes.set_ylabel(r"Estimate $\Sigma_n (c_n\sigma_{g,n}\sigma_{w,n} + \mu_{g,n}\mu_{w,n})$ (nats)")
+    return figure
+
+
+def draw_size(runs: pd.DataFrame) -> Figure:
+    """Size against the norm of the layer's weights, a point per run."""
+    figure, axes = _single()
+    _scatter(axes, runs, "layer_norm", "size")
+    axes.set(xlabel=r"Weight norm $\|W\|$", ylabel=r"Size $\Sigma_n\,\sigma_{w,n}$")
+    return figure
+
+
+def draw_codeterminants(runs: pd.DataFrame) -> Figure:
+    """The paper's message in one picture: sharpness against size, the gap as colour, a marker per factor."""
+    figure = Figure(figsize=(PAGE * 0.75, 3.6), layout="constrained")
+    axes = figure.subplots()
+    positive = runs[runs["gap"] > 0]
+    norm = LogNorm(positive["gap"].min(), positive["gap"].max()) if len(positive) else LogNorm(0.1, 1)
+    markers = factor_markers()
+    for factor, rows in _by_factor(positive):
+        for converged, part in rows.groupby(rows["stop_reason"] == "converged"):
+            axes.scatter(
+                part["size"],
+                part["sharpness"],
+                c=part["gap"],
+                norm=norm,
+                cmap="viridis",
+                marker=markers[factor],
+                s=18,
+                linewidths=0.4,
+                edgecolors="black" if converged else "#cc3311",
+            )
+    axes.set(xlabel=r"Size $\Sigma_n\,\sigma_{w,n}$", ylabel=r"Sharpness $\Sigma_n\,\sigma_{g,n}$")
+    plain_log_axes(axes)
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label="Generalization gap (nats)", pad=0.02)
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=markers[factor],
+            markerfacecolor="0.7",
+            markeredgecolor="black",
+            label=factor_label(factor),
+        )
+        for factor in runs["factor"].unique()
+    ]
+    if (runs["stop_reason"] != "converged").any():
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="o",
+                markerfacecolor="0.7",
+                markeredgecolor="#cc3311",
+                label="Target loss not reached",
+            )
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.1)
+    return figure
+
+
+def draw_duality(runs: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
+    """Exactness: the loss of each test sample against that of its dual, and the largest error of every run."""
+    figure = Figure(figsize=(PAGE * 0.75, 2.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    low, high = pairs.min().min(), pairs.max().max()
+    left.plot([low, high], [low, high], color="0.5", linewidth=0.6, zorder=0)
+    left.scatter(pairs["test_loss"], pairs["dual_loss"], s=5, color="#0072b2", linewidths=0, alpha=0.6)
+    left.set(xscale="log", yscale="log", aspect="equal")
+    left.set(
+        xlabel=r"Loss of the test sample, $\ell(a';\,W)$ (nats)",
+        ylabel=r"Loss of its dual, $\ell(a;\,W+\Delta W)$ (nats)",
+    )
+    bins = np.geomspace(0.5, 2**10, 24)
+    for column, label, colour in (
+        ("output_error", r"outputs, $|(W+\Delta W)\,a - W a'|\,/\,|W a'|$", "#0072b2"),
+        ("loss_error", r"losses (nats), absolute", "#d55e00"),
+    ):
+        right.hist(runs[column] / _EPSILON, bins=bins, histtype="step", color=colour, label=label)
+    right.set(xscale="log", xlabel=r"Largest error of a run, in units of $2^{-52}$", ylabel="Runs")
+    right.set_ylim(top=right.get_ylim()[1] * 1.35)
+    right.legend(loc="upper left")
+    letter(left, "a")
+    letter(right, "b")
+    return figure
+
+
+def _by_factor(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for factor in runs["factor"].unique():
+        yield factor, runs[runs["factor"] == factor]
+
+
+def _single() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(COLUMN * 1.3, 3.0), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _scatter(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
+    """Positive values only, on logarithmic axes; hollow where the run did not reach its target loss."""
+    markers, colours = factor_markers(), factor_colours()
+    for factor, rows in _by_factor(runs):
+        converged = rows["stop_reason"] == "converged"
+        for part, face in ((rows[converged], colours[factor]), (rows[~converged], "none")):
+            edge = "black" if face != "none" else colours[factor]
+            axes.plot(
+                part[x],
+                part[y],
+                marker=markers[factor],
+                markerfacecolor=face,
+                markeredgecolor=edge,
+                linestyle="",
+                markeredgewidth=0.4,
+            )
+        label = factor_label(factor)
+        axes.plot(
+            [],
+            [],
+            linestyle="",
+            marker=markers[factor],
+            color=colours[factor],
+            markeredgecolor="black",
+            markeredgewidth=0.4,
+            label=label,
+        )
+    if (runs["stop_reason"] != "converged").any():
+        axes.plot(
+            [], [], linestyle="", marker="o", color="0.4", markerfacecolor="none", label="Target loss\nnot reached"
+        )
+    plain_log_axes(axes)
+    axes.figure.legend(loc="outside right center", handletextpad=0.2)

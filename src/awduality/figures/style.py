@@ -1,0 +1,111 @@
+"""One look for all figures, and the one place that saves them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from awduality.factors import BASELINE, FACTORS
+from awduality.files import write_atomically
+
+COLUMN = 3.5  # inches: the width of a journal's column
+PAGE = 7.2  # inches: the width of its page
+INTERVAL_NOTE = "Means over seeds; bars and bands are 95% t-intervals."
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.title_fontsize": 6.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 1.8,
+    "ytick.minor.size": 1.8,
+    "errorbar.capsize": 1.5,
+    "mathtext.fontset": "dejavusans",
+    "axes.formatter.use_mathtext": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 220,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "awduality",
+}
+
+_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "h")
+
+
+def apply_style() -> None:
+    """Set matplotlib's defaults for all figures of the project."""
+    sns.set_theme(style="ticks", palette="colorblind")
+    mpl.use("Agg")
+    mpl.rcParams.update(_SETTINGS)
+
+
+def value_colours(count: int) -> list[tuple[float, float, float]]:
+    """Colours for the values of a factor, dark for small, bright for large; readable in grey and when colour-blind."""
+    return list(sns.color_palette("viridis", as_cmap=True)([0.85 * i / max(count - 1, 1) for i in range(count)])[:, :3])
+
+
+def factor_markers() -> dict[str, str]:
+    """One marker per factor, the same in every figure."""
+    return dict(zip([BASELINE, *FACTORS], _MARKERS, strict=True))
+
+
+def factor_colours() -> dict[str, tuple[float, float, float]]:
+    """One colour per factor, the same in every figure; the baseline is black."""
+    colours = sns.color_palette("colorblind", len(FACTORS))
+    return {BASELINE: (0.0, 0.0, 0.0), **dict(zip(FACTORS, colours, strict=True))}
+
+
+def factor_label(factor: str) -> str:
+    """The name of a factor in a legend."""
+    return "Baseline" if factor == BASELINE else FACTORS[factor].label
+
+
+def letter(axes: Axes, text: str) -> None:
+    """The letter of a panel, in its upper left corner outside the axes."""
+    axes.set_title(text, loc="left", fontweight="bold", fontsize=8)
+
+
+def plain_log_axes(axes: Axes) -> None:
+    """Logarithmic axes with ticks written as plain numbers, for data that span less than two decades."""
+    axes.set(xscale="log", yscale="log")
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        axis.set_major_locator(
+            LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 6 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0))
+        )
+        axis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def format_value(value: float) -> str:
+    """A factor's value as text: 0.1, 4,000."""
+    return f"{value:,g}" if value < 1e6 else f"{value:g}"
+
+
+def savefig(figure: Figure, paths: Sequence[Path]) -> None:
+    """Save a figure, the same bytes for the same numbers: no date, a fixed salt for the ids within an SVG."""
+    for path in paths:
+        metadata = {"Software": None} if path.suffix == ".png" else {"Date": None}
+        write_atomically(path, functools.partial(figure.savefig, metadata=metadata))

@@ -1,0 +1,122 @@
+"""One linear layer inside any network: its inputs, and the loss as a function of its outputs.
+
+Nothing needs to be known of what lies before or behind the layer: forward hooks read its input a and replace its output
+z. The work is done on a float64 copy of the network; the caller's is untouched.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from awduality.errors import InputError
+from awduality.losses import PerSampleLoss, checked_losses, named_loss
+
+Array = np.ndarray | Tensor
+
+
+class LayerProbe:
+    """A float64 copy of a network, opened at one of its linear layers z = W a (+ b).
+
+    Args:
+        model: any network in eval mode.
+        layer: dotted name of an ``nn.Linear`` that is called once per forward, on an (N, n) input.
+        loss: a name from ``awduality.losses.LOSSES`` or a function (outputs, targets) -> (N,) losses.
+
+    Raises:
+        InputError: the layer does not exist or is not linear, the network is in train mode, or a weight is not finite.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, loss: str | PerSampleLoss = "cross_entropy") -> None:
+        modules = dict(model.named_modules())
+        if not isinstance(modules.get(layer), nn.Linear):
+            linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+            what = f"a {type(modules[layer]).__name__}" if layer in modules else "not there"
+            raise InputError(f"layer {layer!r} is {what}: the linear layers of this network are {linear}")
+        training = [name or "the network" for name, module in modules.items() if module.training]
+        if training:
+            raise InputError(
+                f"{training[0]} is in train mode, where batch norm couples samples and dropout is random, so that a "
+                "sample has no loss of its own: call model.eval() first"
+            )
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
+        self.name = layer
+        self._model = copy.deepcopy(model).double().requires_grad_(False)
+        self._layer: nn.Linear = self._model.get_submodule(layer)  # type: ignore[assignment]
+        self._loss = named_loss(loss)
+
+    @property
+    def weight(self) -> Tensor:
+        """W, (m, n) float64."""
+        return self._layer.weight.data
+
+    @property
+    def bias(self) -> Tensor | float:
+        """The bias b, (m,) float64, held fixed; 0 where the layer has none."""
+        return 0.0 if self._layer.bias is None else self._layer.bias.data
+
+    def tensors(self, samples: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
+        """Inputs as float64 and targets as they are, on the network's device.
+
+        Raises:
+            InputError: no samples, or inputs and targets of different number.
+        """
+        inputs, targets = (torch.as_tensor(array, device=self.weight.device) for array in samples)
+        if len(inputs) != len(targets) or len(inputs) == 0:
+            raise InputError(
+                f"wanted as many targets as inputs, and some: got {len(inputs)} inputs, {len(targets)} targets"
+            )
+        return inputs.double(), targets.double() if targets.is_floating_point() else targets
+
+    def activities(self, inputs: Tensor) -> Tensor:
+        """The layer's input a for each sample, (N, n).
+
+        Raises:
+            InputError: the layer is called more or less than once per forward, or on an input that is not (N, n).
+        """
+        seen: list[Tensor] = []
+        with torch.no_grad(), self._hook(lambda _module, args, _output: seen.append(args[0])):
+            self._forward(inputs)
+        if len(seen) != 1:
+            raise InputError(
+                f"layer {self.name!r} is called {len(seen)} times per forward: the duality needs exactly one call, "
+                "so that one change of its weights stands for one change of its input"
+            )
+        if seen[0].ndim != 2 or len(seen[0]) != len(inputs):
+            raise InputError(
+                f"layer {self.name!r} gets an input of shape {tuple(seen[0].shape)}: wanted ({len(inputs)}, n), "
+                "one activity vector per sample"
+            )
+        return seen[0]
+
+    def losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each sample, (N,)."""
+        with torch.no_grad():
+            return checked_losses(self._loss, self._forward(inputs), targets)
+
+    def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
+        """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""
+        with self._hook(lambda _module, _args, _original: output):
+            return checked_losses(self._loss, self._forward(inputs), targets)
+
+    def _forward(self, inputs: Tensor) -> Any:
+        try:
+            return self._model(inputs)
+        except RuntimeError as error:
+            raise InputError(f"the network does not accept inputs of shape {tuple(inputs.shape)}: {error}") from error
+
+    @contextmanager
+    def _hook(self, function: Any) -> Iterator[None]:
+        handle = self._layer.register_forward_hook(function)
+        try:
+            yield
+        finally:
+            handle.remove()

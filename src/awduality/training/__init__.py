@@ -1,0 +1,1 @@
+"""Training: many runs as one stacked tensor program, each regularization scheme a small named piece."""

@@ -1,0 +1,162 @@
+"""The config, the paths, and what the rules ask about them; no rules."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+SOURCE = ROOT / "src"
+
+# A job's `python` is the interpreter that runs Snakemake, with this package, installed or not, on a cluster too.
+os.environ.update(
+    PATH=os.pathsep.join(
+        [str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]
+    ),
+    PYTHONPATH=os.pathsep.join([str(SOURCE), os.getenv("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    ),
+)
+sys.path.insert(0, str(SOURCE))
+
+from awduality.config import resolve
+from awduality.errors import InputError
+from awduality.factors import BASELINE
+from awduality.plan import shards
+
+
+def resolved_config():
+    """The default config with the user's overlay; an error names every problem in it."""
+    default = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    schema = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    try:
+        return resolve(default, config, schema)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+CONFIG = resolved_config()
+SHARDS = {shard.name: shard for shard in shards(CONFIG)}
+RESULTS = Path("results") / CONFIG["name"]
+FIGURES = Path("figures") / CONFIG["name"]
+LOGS = Path("logs") / CONFIG["name"]
+ENVIRONMENT = str(ROOT / "environment.yml")
+
+SPLIT = RESULTS / "data" / f"{CONFIG['data']['source']}.safetensors"
+CARD = SPLIT.with_suffix(".json")
+OVERVIEW_FIGURES = ["codeterminants", "duality", "estimate", "size"]
+FACTOR_TABLES = ["gap", "directions", "training"]
+OVERVIEW_TABLES = ["runs", "duality-pairs"]
+
+
+def as_json(value):
+    """A value as one argument of a command line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def code(script):
+    """The code that a script runs: ``file=digest`` for it and every local module that it imports, directly or not.
+
+    Given to the jobs as a param, not as input files: digests, unlike times, are the same in a fresh clone or after switching
+    branches, so that neither makes committed figures look out of date.
+    """
+    found, queue = set(), [ROOT / script]
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            queue += local_imports(path)
+    return [
+        f"{path.relative_to(ROOT)}={hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        for path in sorted(found)
+    ]
+
+
+def local_imports(path):
+    """The files of this package that a file imports, with the ``__init__`` of every package on the way."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [
+                node.module or "",
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            ]
+        else:
+            continue
+        for module in modules:
+            parts = module.split(".")
+            for depth in range(1, len(parts) + 1):
+                place = SOURCE.joinpath(*parts[:depth])
+                yield from (
+                    file
+                    for file in (place.with_suffix(".py"), place / "__init__.py")
+                    if file.is_file()
+                )
+
+
+def training_outputs():
+    """The runs and solutions of every shard."""
+    return [
+        RESULTS / "runs" / f"{name}.{suffix}"
+        for name in SHARDS
+        for suffix in ("csv", "safetensors")
+    ]
+
+
+def geometry_outputs():
+    """The geometry of every shard."""
+    return [
+        RESULTS / "geometry" / f"{name}.{suffix}"
+        for name in SHARDS
+        for suffix in ("csv", "safetensors")
+    ]
+
+
+def figure_names():
+    """A figure per sweep, and those over all runs."""
+    return [*CONFIG["sweeps"], *OVERVIEW_FIGURES]
+
+
+def figure_outputs():
+    """Every figure in both formats, with the numbers drawn."""
+    pictures = [
+        FIGURES / f"{name}.{suffix}"
+        for name in figure_names()
+        for suffix in ("svg", "png")
+    ]
+    return [*number_files(), *pictures]
+
+
+def number_files():
+    """The tables that hold the numbers of all figures."""
+    names = [
+        f"{factor}-{table}" for factor in CONFIG["sweeps"] for table in FACTOR_TABLES
+    ]
+    return [FIGURES / f"{name}.csv" for name in [*names, *OVERVIEW_TABLES]]
+
+
+def numbers_of(wildcards):
+    """The tables that one figure is drawn from."""
+    if wildcards.figure not in OVERVIEW_FIGURES:
+        return [FIGURES / f"{wildcards.figure}-{table}.csv" for table in FACTOR_TABLES]
+    tables = ["duality-pairs", "runs"] if wildcards.figure == "duality" else ["runs"]
+    return [FIGURES / f"{table}.csv" for table in tables]
+
+
+def gpu_request(wildcards):
+    """One GPU where the machine has one, so that jobs take turns on it; else no request at all."""
+    wanted = os.getenv("AWDUALITY_DEVICE", "auto")
+    return (
+        1
+        if wanted == "cuda" or (wanted == "auto" and shutil.which("nvidia-smi"))
+        else None
+    )

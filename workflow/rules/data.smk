@@ -1,0 +1,22 @@
+"""Datasets and splits."""
+
+
+rule prepare_data:
+    """The part of the dataset that the config uses, and its card. Downloads only what the data root lacks."""
+    output:
+        split=SPLIT,
+        card=CARD,
+    log:
+        LOGS / "prepare_data.log",
+    conda:
+        ENVIRONMENT
+    params:
+        source=CONFIG["data"]["source"],
+        permutation_seed=CONFIG["data"]["permutation_seed"],
+        pool=as_json(CONFIG["data"]["pool"]),
+        test=as_json(CONFIG["data"]["test"]),
+        code=code("scripts/prepare_data.py"),
+    shell:
+        "python scripts/prepare_data.py --source {params.source} --permutation-seed {params.permutation_seed}"
+        " --pool {params.pool:q} --test {params.test:q} --split-out {output.split} --card-out {output.card}"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,55 @@
+"""Two steps: results to the numbers drawn, numbers to pictures. The second needs nothing but what is committed."""
+
+
+rule figures:
+    """All figures of the config, with their numbers. In a fresh clone: draws what is missing, without the run."""
+    input:
+        figure_outputs(),
+
+
+rule figure_numbers:
+    """The numbers that the figures show, as tables beside them."""
+    input:
+        plan=RESULTS / "plan.json",
+        training=training_outputs(),
+        geometry=geometry_outputs(),
+    output:
+        number_files(),
+    log:
+        LOGS / "figure_numbers.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=RESULTS,
+        figures=FIGURES,
+        layer=CONFIG["layers"][0],
+        pairing=CONFIG["geometry"]["pairings"][0],
+        code=code("scripts/figure_numbers.py"),
+    shell:
+        "python scripts/figure_numbers.py --results {params.results} --layer {params.layer}"
+        " --pairing {params.pairing} --figures-out {params.figures}"
+        " 2>&1 | tee {log}"
+
+
+rule draw:
+    """Draw one figure from its tables, as SVG and PNG."""
+    input:
+        numbers_of,
+    output:
+        svg=report(
+            FIGURES / "{figure}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        png=FIGURES / "{figure}.png",
+    log:
+        LOGS / "draw" / "{figure}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        dataset=CONFIG["name"],
+        code=code("scripts/draw.py"),
+    shell:
+        "python scripts/draw.py {wildcards.figure} --numbers {input} --svg-out {output.svg} --png-out {output.png}"
+        " 2>&1 | tee {log}"
