@@ -219,7 +219,7 @@ def _check_not_bypassed(layer: str, dual_loss: Tensor, test_loss: Tensor) -> Non
         raise InputError(
             f"layer {layer!r} is bypassed: with the layer's output of the test sample, the training sample's loss "
             f"differs from the test sample's by up to {float(difference):.3g} (relative), so some path from input to "
-            "loss does not pass through the layer (a residual connection, for example) and the duality does not hold for it"
+            "loss does not pass through the layer (a residual connection, say): the duality does not hold for it"
         )
 
 
