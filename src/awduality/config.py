@@ -61,7 +61,7 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
     errors = Draft202012Validator(schema).iter_errors(config)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
         where = ".".join(str(part) for part in error.absolute_path) or "config"
-        if error.validator in ("additionalProperties", "propertyNames"):
+        if error.validator == "additionalProperties":
             yield from _unknown_keys(where, error)
         elif error.validator == "required":
             yield f"{where}: {error.message}"
@@ -71,14 +71,10 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
 
 
 def _unknown_keys(where: str, error: Any) -> Iterator[str]:
-    if error.validator == "propertyNames":
-        unknown, known = [error.instance], list(FACTORS)
-    else:
-        known = list(error.schema["properties"])
-        unknown = [key for key in error.instance if key not in known]
-    for key in unknown:
+    known = list(error.schema["properties"])
+    for key in (key for key in error.instance if key not in known):
         close = difflib.get_close_matches(str(key), known, n=1)
-        suggestion = f"; did you mean {close[0]!r}?" if close else ""
+        suggestion = f"; did you mean {close[0]!r}?" if close else "."
         yield f"{where}: unknown key {key!r}{suggestion} The known keys are {', '.join(known)}"
 
 
@@ -93,6 +89,7 @@ def _constraint(error: Any) -> str:
         "enum": f"one of {value}",
         "pattern": f"text of the form {value}",
         "minItems": f"at least {value} entries",
+        "minProperties": f"at least {value} entries",
         "uniqueItems": "no value twice",
     }
     return str(words.get(error.validator, error.message))

@@ -134,6 +134,10 @@ def decompose_in_basis(
 
     dual = dual_weights(probe.weight, activities[pairs.train], test_activities[pairs.test])
     kept = dual.exists
+    if not bool(kept.any()):
+        raise InputError(
+            f"no pair has a dual: the input of layer {probe.name!r} is zero for every training sample paired"
+        )
     dual = DualWeights(dual.left[kept], dual.right[kept], dual.exists[kept])
     train_index, test_index = pairs.train[kept], pairs.test[kept]
     train_loss, test_loss = losses[train_index], test_losses[test_index]

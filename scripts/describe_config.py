@@ -1,0 +1,72 @@
+"""Write config/README.md from the schema, so that the description of the keys and their check are one text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from awduality.commandline import parse, run
+from awduality.errors import InputError
+from awduality.files import write_text
+
+HEADER = """# Configuration
+
+<!-- Generated from workflow/schemas/config.schema.yaml by `python scripts/describe_config.py`. Do not edit. -->
+
+`config.yaml` is the default. Another config is laid over it and holds only what differs:
+
+    snakemake --cores all --configfile config/mnist.yaml
+
+Mappings are merged key by key, except `sweeps`, which an overlay replaces whole; an overlay sets its own `name`.
+Unknown keys, wrong types and values out of range are refused before anything runs. Numbers: write `0.001`, not
+`1e-3`, which YAML reads as text.
+
+| config | what it runs |
+|---|---|
+| `config.yaml` | scikit-learn's embedded digits, every factor: two minutes on two cores |
+| `mnist.yaml` | MNIST at the authors' scale, every value of their table, ten seeds |
+| `fashion_mnist.yaml` | the same on Fashion-MNIST; not run by us |
+| `smoke.yaml` | a whole run in seconds, for tests |
+
+Two environment variables say where, not what, so they are not part of a config: `AWDUALITY_DATA`, the folder that holds
+`MNIST/raw/` and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto`, `cpu` or `cuda`.
+
+| key | type | default | meaning |
+|---|---|---|---|
+"""
+
+
+def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """A table row for every key, parents before children."""
+    for name, given in properties.items():
+        entry = {**definitions.get(str(given.get("$ref", "")).rpartition("/")[2], {}), **given}
+        kind = entry.get("type", "one of " + ", ".join(f"`{value}`" for value in entry.get("enum", [])))
+        default = f"`{entry['default']}`" if "default" in entry else ""
+        meaning = entry.get("description", f"the values of `defaults.{name}`")
+        yield f"| `{prefix}{name}` | {kind} | {default} | {meaning} |"
+        yield from keys(entry.get("properties", {}), definitions, f"{prefix}{name}.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the description, or check that it is up to date."""
+    parser = argparse.ArgumentParser(prog="scripts/describe_config.py", description=__doc__)
+    parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("config/README.md"))
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the description is out of date")
+    arguments = parse(parser, argv)
+    schema = yaml.safe_load(arguments.schema.read_text(encoding="utf-8"))
+    text = HEADER + "\n".join(keys(schema["properties"], schema["$defs"])) + "\n"
+    if not arguments.check:
+        write_text(arguments.out, text)
+    elif not arguments.out.exists() or arguments.out.read_text(encoding="utf-8") != text:
+        raise InputError(
+            f"{arguments.out} does not agree with {arguments.schema}: run python scripts/describe_config.py"
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,100 @@
+"""What several tests share: small data, small networks, a copy of the tree in which Snakemake may run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from awduality.data.sources import load
+from awduality.data.splits import Split, read_split, split_arrays
+from awduality.files import write_arrays
+
+ROOT = Path(__file__).resolve().parents[1]
+TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split of the digits: 400 samples to train on, 100 to test."""
+    path = tmp_path_factory.mktemp("data") / "digits.safetensors"
+    arrays = split_arrays(load("digits", Path("unused")), 1, {"start": 0, "count": 400}, {"start": 0, "count": 100})
+    write_arrays(path, arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def digits(digits_file: Path) -> Split:
+    return read_split(digits_file)
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The data root, if MNIST lies there."""
+    folder = Path(os.environ.get("AWDUALITY_DATA", ROOT / "data"))
+    if not (folder / "MNIST/raw/train-images-idx3-ubyte").exists():
+        pytest.skip(f"MNIST is not in {folder}: name the folder that holds MNIST/raw/ in AWDUALITY_DATA")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what Snakemake needs, without results."""
+    return copy_tree(tmp_path / "tree")
+
+
+def copy_tree(target: Path) -> Path:
+    target.mkdir(parents=True)
+    for name in TREE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target / name)
+    return target
+
+
+def run_snakemake(tree: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a tree; the result's stdout holds everything that it printed."""
+    environment = {**os.environ, "AWDUALITY_DEVICE": "cpu"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout
+    return done
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return run_snakemake
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,179 @@
+"""One real run of the smoke config, and what must hold of it and after it."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import copy_tree, run_snakemake
+
+pytestmark = pytest.mark.slow
+CONFIG = ("--configfile", "config/smoke.yaml")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tree in which the smoke config has been run."""
+    tree = copy_tree(tmp_path_factory.mktemp("finished") / "tree")
+    run_snakemake(tree, *CONFIG)
+    return tree
+
+
+@pytest.fixture
+def rerun(finished, tmp_path):
+    """A copy of the finished tree, times and Snakemake's memory included."""
+    return Path(shutil.copytree(finished, tmp_path / "tree", symlinks=True))
+
+
+def planned(tree, *arguments):
+    """The rules that Snakemake would run, with the number of jobs."""
+    output = run_snakemake(tree, *arguments, *CONFIG, "--dry-run").stdout
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_run_leaves_every_result_and_figure_and_nothing_else(finished):
+    made = {str(p.relative_to(finished)) for folder in ("results", "figures") for p in (finished / folder).rglob("*.*")}
+    shards = [f"{factor}-{block}" for factor in ("baseline", "batch_size", "label_noise") for block in (0, 1)]
+    expected = {"results/smoke/config.json", "results/smoke/plan.json"}
+    expected |= {f"results/smoke/data/digits.{suffix}" for suffix in ("json", "safetensors")}
+    expected |= {
+        f"results/smoke/{kind}/{shard}.{suffix}"
+        for kind in ("runs", "geometry")
+        for shard in shards
+        for suffix in ("csv", "safetensors")
+    }
+    tables = [f"{factor}-{t}" for factor in ("batch_size", "label_noise") for t in ("gap", "directions", "training")]
+    expected |= {f"figures/smoke/{table}.csv" for table in [*tables, "runs", "duality-pairs"]}
+    figures = ["batch_size", "label_noise", "codeterminants", "duality", "estimate", "size"]
+    expected |= {f"figures/smoke/{figure}.{suffix}" for figure in figures for suffix in ("svg", "png")}
+    assert made == expected
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in run_snakemake(finished, *CONFIG).stdout
+
+
+def test_every_step_logs_its_own_command_line(finished):
+    logs = list((finished / "logs").rglob("*.log"))
+    assert len(logs) == 2 + 6 + 6 + 1 + 6
+    assert all("python scripts/" in log.read_text() for log in logs)
+
+
+def test_an_edit_of_the_plotting_code_redraws_and_retrains_nothing(rerun):
+    edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
+    assert set(planned(rerun)) == {"all", "draw"}
+
+
+def test_an_edit_of_the_training_code_retrains(rerun):
+    edit(rerun / "src/awduality/training/loop.py", "_ACCURACY_EPOCHS = 9", "_ACCURACY_EPOCHS = 8")
+    assert planned(rerun)["train"] == 6
+
+
+def test_an_edit_of_the_geometry_retrains_nothing(rerun):
+    edit(rerun / "src/awduality/duality/dual_weights.py", "rank one", "rank 1")
+    assert "train" not in planned(rerun)
+    assert planned(rerun)["geometry"] == 6
+
+
+def test_touching_code_without_changing_it_reruns_nothing(rerun):
+    for path in (rerun / "src").rglob("*.py"):
+        path.touch()
+    assert planned(rerun) == {}
+
+
+def test_a_new_value_trains_its_own_sweep_only(rerun):
+    edit(rerun / "config/smoke.yaml", "batch_size: [10, 25]", "batch_size: [10, 25, 50]")
+    jobs = planned(rerun)
+    assert (jobs["train"], jobs["geometry"]) == (2, 2)
+
+
+def test_new_seeds_train_their_own_shards_only(rerun):
+    edit(rerun / "config/smoke.yaml", "seeds: 2", "seeds: 3")
+    jobs = planned(rerun)
+    assert (jobs["train"], jobs["geometry"]) == (3, 3)
+
+
+def test_a_clone_redraws_its_committed_figures_to_the_same_bytes_without_the_run(rerun):
+    for folder in ("results", "logs", ".snakemake"):
+        shutil.rmtree(rerun / folder)
+    figures = [*rerun.glob("figures/smoke/*.svg"), *rerun.glob("figures/smoke/*.png")]
+    before = {path: path.read_bytes() for path in figures}
+    for path in figures:
+        path.unlink()
+    assert set(planned(rerun, "figures")) == {"figures", "draw"}
+    run_snakemake(rerun, "figures", *CONFIG)
+    assert {path: path.read_bytes() for path in figures} == before
+    assert not (rerun / "results").exists()
+
+
+def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):
+    tree = copy_tree(tmp_path / "again")
+    run_snakemake(tree, *CONFIG)
+    for folder in ("results", "figures"):
+        for path in (path for path in (finished / folder).rglob("*") if path.is_file()):
+            assert path.read_bytes() == (tree / path.relative_to(finished)).read_bytes(), path
+
+
+def test_an_interrupted_run_keeps_its_finished_shards_and_resumes_with_the_same_command(tree):
+    (tree / "slow.yaml").write_text(
+        "name: slow\nseeds: 1\ndefaults: {train_size: 200, width: 8}\n"
+        "sweeps: {batch_size: [5], learning_rate: [0.001]}\n"
+        "training: {target_loss: 1.0e-09, max_steps: 40000}\n"
+    )
+    command = ("--configfile", "slow.yaml", "--cores", "1", "results/slow/runs/baseline-0.csv")
+    run_snakemake(tree, *command)  # one shard is finished
+    first = (tree / "results/slow/runs/baseline-0.csv").stat().st_mtime_ns
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--configfile", "slow.yaml", "--cores", "2"],
+        cwd=tree,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    log = tree / "logs/slow/train/learning_rate-0.log"
+    while not (log.exists() and "1 runs on cpu" in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    assert (tree / "results/slow/runs/baseline-0.csv").stat().st_mtime_ns == first
+    assert not list((tree / "results").rglob(".*"))
+    output = run_snakemake(tree, "--configfile", "slow.yaml").stdout
+    assert (tree / "results/slow/runs/baseline-0.csv").stat().st_mtime_ns == first
+    assert "rule train" in output
+    assert (tree / "figures/slow/batch_size.svg").exists()
+
+
+def test_a_sweep_with_a_diverging_rate_completes_and_its_figure_says_so(tree):
+    (tree / "wild.yaml").write_text(
+        "name: wild\nseeds: 2\ndefaults: {train_size: 200, width: 8}\nsweeps: {learning_rate: [0.1, 1.0e+30]}\n"
+        "training: {target_loss: 0.1, target_accuracy: 0.9, max_steps: 4000}\n"
+    )
+    run_snakemake(tree, "--configfile", "wild.yaml")
+    assert "2/2 diverged" in (tree / "figures/wild/learning_rate.svg").read_text()
+
+
+def test_a_failing_job_says_why_on_the_terminal_and_in_its_log(tree, tmp_path, monkeypatch):
+    folder = tmp_path / "data/MNIST/raw"
+    folder.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{name}-ubyte").write_bytes(b"truncated")
+    monkeypatch.setenv("AWDUALITY_DATA", str(tmp_path / "data"))
+    done = run_snakemake(tree, "--configfile", "config/mnist.yaml", check=False)
+    assert done.returncode != 0
+    message = "train-images-idx3-ubyte is truncated or not MNIST: got 9 bytes, wanted 47,040,016"
+    assert message in done.stdout
+    assert message in (tree / "logs/mnist/prepare_data.log").read_text()

@@ -1,0 +1,241 @@
+"""Every script's ``main()``, one after the other as the pipeline calls them, and what each says to bad input."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from awduality.errors import InputError
+from awduality.files import read_arrays, read_json
+
+DEFAULTS = {
+    "batch_size": 20,
+    "learning_rate": 0.1,
+    "weight_decay": 0.0,
+    "l2": 0.0,
+    "init_scale": 1.0,
+    "dropout": 0.0,
+    "label_noise": 0.0,
+    "train_size": 100,
+    "width": 6,
+}
+TRAINING = {
+    "hidden_layers": 2,
+    "root_seed": 1,
+    "target_loss": 0.5,
+    "target_accuracy": 0.5,
+    "max_steps": 4000,
+    "weight_decay_epochs": 200,
+}
+CONFIG = {"seeds": 2, "seeds_per_shard": 2, "defaults": DEFAULTS, "sweeps": {"learning_rate": [0.05, 1e30]}}
+BASELINE, SWEEP = "baseline-0", "learning_rate-0"
+
+
+def call(script, *arguments):
+    import_module(script).main([str(argument) for argument in arguments])
+
+
+def plan(folder):
+    paths = ("--config-out", folder / "config.json", "--plan-out", folder / "plan.json")
+    call("plan", "--config", json.dumps(CONFIG), *paths)
+
+
+def prepare(folder, source="digits", pool=400):
+    call(
+        "prepare_data",
+        *("--source", source, "--permutation-seed", 1),
+        *("--pool", json.dumps({"start": 0, "count": pool}), "--test", '{"start": 0, "count": 100}'),
+        *("--split-out", folder / "data/digits.safetensors", "--card-out", folder / "data/digits.json"),
+    )
+
+
+def train(folder, shard, factor, values, split=None):
+    call(
+        "train",
+        *("--split", split or folder / "data/digits.safetensors", "--factor", factor, "--values", json.dumps(values)),
+        *("--seeds", "[0, 1]", "--defaults", json.dumps(DEFAULTS), "--training", json.dumps(TRAINING)),
+        *("--runs-out", folder / f"runs/{shard}.csv", "--solutions-out", folder / f"runs/{shard}.safetensors"),
+    )
+
+
+def geometry(folder, shard):
+    call(
+        "geometry",
+        *("--split", folder / "data/digits.safetensors", "--runs", folder / f"runs/{shard}.csv"),
+        *("--solutions", folder / f"runs/{shard}.safetensors", "--layers", "fc2", "--pairings", "test_to_train"),
+        *("--sharp-directions", 10, "--geometry-out", folder / f"geometry/{shard}.csv"),
+        *("--directions-out", folder / f"geometry/{shard}.safetensors"),
+    )
+
+
+def numbers(folder, layer, figures):
+    options = ("--layer", layer, "--pairing", "test_to_train", "--figures-out", figures)
+    call("figure_numbers", "--results", folder, *options)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The results of a small config in which one learning rate diverges."""
+    folder = tmp_path_factory.mktemp("run") / "results"
+    call(
+        "plan",
+        "--config",
+        json.dumps(CONFIG),
+        "--config-out",
+        folder / "config.json",
+        "--plan-out",
+        folder / "plan.json",
+    )
+    prepare(folder)
+    train(folder, BASELINE, "baseline", [])
+    train(folder, SWEEP, "learning_rate", [0.05, 1e30])
+    for shard in (BASELINE, SWEEP):
+        geometry(folder, shard)
+    call(
+        "figure_numbers",
+        *(
+            "--results",
+            folder,
+            "--layer",
+            "fc2",
+            "--pairing",
+            "test_to_train",
+            "--figures-out",
+            folder.parent / "figures",
+        ),
+    )
+    return folder
+
+
+def rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_plan_names_the_runs_that_the_tables_hold(results):
+    planned = {run["id"] for run in read_json(results / "plan.json")["runs"]}
+    found = {row["run"] for shard in (BASELINE, SWEEP) for row in rows(results / f"runs/{shard}.csv")}
+    assert planned == found
+    assert read_json(results / "config.json") == CONFIG
+
+
+def test_a_diverged_run_is_a_row_without_geometry(results):
+    reasons = {row["run"]: row["stop_reason"] for row in rows(results / f"runs/{SWEEP}.csv")}
+    assert sorted(reasons.values()) == ["converged", "converged", "diverged", "diverged"]
+    analysed = {row["run"] for row in rows(results / f"geometry/{SWEEP}.csv")}
+    assert analysed == {run for run, reason in reasons.items() if reason == "converged"}
+
+
+def test_the_table_of_runs_agrees_with_the_history(results):
+    arrays = read_arrays(results / f"runs/{BASELINE}.safetensors")
+    for row in rows(results / f"runs/{BASELINE}.csv"):
+        history = arrays[f"{row['run']}/history/train_loss"]
+        assert len(history) == int(row["epochs"])
+        assert history[-1] == float(row["train_loss"])
+        assert arrays[f"{row['run']}/weights/fc2"].shape == (6, 6)
+
+
+def test_the_gap_in_the_geometry_is_that_of_training(results):
+    runs = {row["run"]: row for row in rows(results / f"runs/{BASELINE}.csv")}
+    for row in rows(results / f"geometry/{BASELINE}.csv"):
+        gap = float(runs[row["run"]]["test_loss"]) - float(runs[row["run"]]["train_loss"])
+        assert float(row["gap"]) == pytest.approx(gap, rel=1e-5)
+
+
+def test_the_numbers_of_a_figure_mark_what_diverged(results):
+    table = pd.read_csv(results.parent / "figures/learning_rate-gap.csv")
+    assert table["value"].tolist() == [0.05, 0.1, 1e30]
+    assert table["diverged"].tolist() == [0, 0, 2]
+    assert table["shown"].fillna("").tolist() == ["converged", "converged", ""]
+    assert np.isnan(table["gap_mean"].iloc[2])
+
+
+def test_means_in_the_figures_are_those_of_the_tables(results):
+    table = pd.read_csv(results.parent / "figures/learning_rate-gap.csv").set_index("value")
+    gaps = [float(row["gap"]) for row in rows(results / f"geometry/{BASELINE}.csv")]
+    assert table.loc[0.1, "gap_mean"] == pytest.approx(np.mean(gaps))
+
+
+def draw(results, figure, target):
+    tables = ["learning_rate-gap", "learning_rate-directions", "learning_rate-training"]
+    if figure != "learning_rate":
+        tables = ["runs", "duality-pairs"] if figure == "duality" else ["runs"]
+    paths = [results.parent / f"figures/{table}.csv" for table in tables]
+    call("draw", figure, "--numbers", *paths, "--svg-out", target / "f.svg", "--png-out", target / "f.png")
+    return (target / "f.svg").read_bytes(), (target / "f.png").read_bytes()
+
+
+@pytest.mark.parametrize("figure", ["learning_rate", "codeterminants", "duality", "estimate", "size"])
+def test_a_figure_is_drawn_in_both_formats_and_to_the_same_bytes_again(results, figure, tmp_path):
+    svg, png = draw(results, figure, tmp_path / "one")
+    assert svg.startswith(b"<?xml")
+    assert png.startswith(b"\x89PNG")
+    assert (svg, png) == draw(results, figure, tmp_path / "two")
+
+
+def test_the_figure_of_a_sweep_says_how_many_runs_diverged(results, tmp_path):
+    svg, _ = draw(results, "learning_rate", tmp_path)
+    assert b"2/2 diverged" in svg
+
+
+def test_more_samples_than_the_dataset_has_are_refused(tmp_path):
+    with pytest.raises(InputError, match="this dataset has 1297"):
+        prepare(tmp_path, pool=2000)
+
+
+@pytest.mark.mnist
+def test_mnist_is_read_from_the_data_root(tmp_path, mnist_root, monkeypatch):
+    monkeypatch.setenv("AWDUALITY_DATA", str(mnist_root))
+    prepare(tmp_path, source="mnist")
+    assert read_arrays(tmp_path / "data/digits.safetensors")["pool_pixels"].shape == (400, 784)
+
+
+def test_a_layer_without_geometry_is_refused_with_those_that_have_one(results, tmp_path):
+    with pytest.raises(InputError, match=r"no geometry for layer 'fc1' .* \['fc2'\]"):
+        numbers(results, "fc1", tmp_path)
+
+
+def in_a_process(root, *arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=root, env=environment, capture_output=True, text=True, **options
+    )
+
+
+def test_bad_input_ends_a_script_with_a_message_and_no_traceback(root, tmp_path):
+    done = in_a_process(
+        root,
+        *("scripts/prepare_data.py", "--source", "imagenet", "--permutation-seed", "1", "--pool", "{}", "--test", "{}"),
+        *("--split-out", tmp_path / "s", "--card-out", tmp_path / "c"),
+    )
+    assert done.returncode == 2
+    assert "error: unknown data source 'imagenet'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_script_logs_the_command_that_repeats_it(root, tmp_path):
+    paths = ("--config-out", tmp_path / "c", "--plan-out", tmp_path / "p")
+    done = in_a_process(root, "scripts/plan.py", "--config", json.dumps(CONFIG), *paths)
+    assert done.returncode == 0, done.stderr
+    assert f"python scripts/plan.py --config '{json.dumps(CONFIG)}' --config-out {tmp_path}/c" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no user ids on this platform")
+def test_a_read_only_folder_is_an_error_that_names_it(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir(mode=0o555)
+    privileged = os.geteuid() == 0
+    if privileged:  # root may write anywhere: step down for the call
+        os.seteuid(65534)
+    try:
+        with pytest.raises(InputError, match="cannot write .*results.*: Permission denied"):
+            plan(folder)
+    finally:
+        if privileged:
+            os.seteuid(0)

@@ -1,0 +1,162 @@
+import gzip
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+
+from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.sources import IDX_SOURCES, load
+from awduality.data.splits import data_card, split_arrays
+from awduality.data.torchvision_import import torchvision_datasets
+from awduality.errors import InputError
+
+
+def sparse_idx(folder, images, labels):
+    """The four idx files of an MNIST-like dataset, blank but of the right size."""
+    folder.mkdir(parents=True)
+    for part, count in (("train", images), ("t10k", labels)):
+        for kind, dims in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            header = bytes([0, 0, 8, len(dims)]) + b"".join(size.to_bytes(4, "big") for size in dims)
+            with (folder / f"{part}-{kind}-ubyte").open("wb") as stream:
+                stream.write(header)
+                stream.truncate(len(header) + int(np.prod(dims)))
+
+
+def test_the_digits_split_holds_out_the_last_500_of_the_permutation(digits):
+    arrays = split_arrays(load("digits", None), 1, {"start": 0, "count": 1297}, {"start": 0, "count": 500})
+    used = np.concatenate([arrays["pool_indices"], arrays["test_indices"]])
+    assert sorted(used) == list(range(1797))
+    assert np.array_equal(used, np.random.RandomState(1).permutation(1797))
+    assert digits.pool_inputs.min() == 0
+    assert digits.pool_inputs.max() == 1
+
+
+def test_pool_and_test_never_overlap(digits_file):
+    from awduality.files import read_arrays
+
+    arrays = read_arrays(digits_file)
+    assert not set(arrays["pool_indices"]) & set(arrays["test_indices"])
+
+
+@pytest.mark.parametrize(("pool", "test"), [((0, 1298), (0, 1)), ((1000, 400), (0, 1)), ((0, 1), (0, 501))])
+def test_asking_for_more_samples_than_there_are_is_refused(pool, test):
+    wanted = [dict(zip(("start", "count"), part, strict=True)) for part in (pool, test)]
+    with pytest.raises(InputError, match=r"data\.(pool|test): wanted samples .* this dataset has (1297|500)"):
+        split_arrays(load("digits", None), 1, *wanted)
+
+
+def test_the_card_counts_the_classes_and_digests_the_arrays():
+    dataset = load("digits", None)
+    arrays = split_arrays(dataset, 1, {"start": 0, "count": 1297}, {"start": 0, "count": 500})
+    card = data_card(dataset, "digits", 1, arrays)
+    assert sum(card["pool"]["class_counts"].values()) == 1297
+    assert card["test"]["class_counts"]["3"] == int((arrays["test_labels"] == 3).sum())
+    assert card["arrays_sha256"]["pool_pixels"] == hashlib.sha256(arrays["pool_pixels"].tobytes()).hexdigest()
+
+
+def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match="sources are digits, mnist, fashion_mnist"):
+        load("cifar1000", tmp_path)
+
+
+def test_absent_data_without_a_network_says_where_to_put_which_file(tmp_path, monkeypatch):
+    mnist = torchvision_datasets().mnist
+
+    def offline(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr(mnist, "download_and_extract_archive", offline)
+    with pytest.raises(InputError) as caught:
+        load("mnist", tmp_path)
+    message = str(caught.value)
+    assert f"{tmp_path}/MNIST/raw/" in message
+    assert "train-images-idx3-ubyte" in message
+    assert "AWDUALITY_DATA" in message
+    assert message.count("Tried") == len(IDX_SOURCES["mnist"].mirrors) >= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_with_the_wrong_digest_is_not_kept(tmp_path, monkeypatch):
+    mnist = torchvision_datasets().mnist
+
+    def altered(url, download_root, filename, md5):
+        Path(download_root).mkdir(parents=True, exist_ok=True)
+        (Path(download_root) / filename).write_bytes(gzip.compress(b"something else"))
+        (Path(download_root) / filename.removesuffix(".gz")).write_bytes(b"something else")
+
+    monkeypatch.setattr(mnist, "download_and_extract_archive", altered)
+    monkeypatch.setattr(mnist.MNIST, "_load_data", lambda self: (None, None))
+    with pytest.raises(InputError, match=r"downloaded .*\.gz is not the official MNIST file"):
+        load("mnist", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_truncated_file_is_named_with_both_sizes(tmp_path):
+    sparse_idx(tmp_path / "MNIST/raw", 60_000, 10_000)
+    with (tmp_path / "MNIST/raw/train-images-idx3-ubyte").open("r+b") as stream:
+        stream.truncate(1000)
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte is truncated .*got 1,000 bytes, wanted 47,040,016"):
+        load("mnist", tmp_path)
+
+
+def test_an_altered_file_of_the_right_size_is_named_with_both_digests(tmp_path):
+    sparse_idx(tmp_path / "MNIST/raw", 60_000, 10_000)
+    with pytest.raises(InputError, match="not the official MNIST file: got SHA-256 .* wanted ba891046"):
+        load("mnist", tmp_path)
+
+
+def test_fashion_mnist_is_read_in_the_same_format_and_its_card_says_that_no_digest_was_known(tmp_path):
+    sparse_idx(tmp_path / "FashionMNIST/raw", 60_000, 10_000)
+    dataset = load("fashion_mnist", tmp_path)
+    assert dataset.train_pixels.shape == (60_000, 784)
+    assert not dataset.verified
+
+
+@pytest.mark.mnist
+def test_the_authors_mnist_subset_is_reproduced(mnist_root):
+    dataset = load("mnist", mnist_root)
+    assert dataset.verified
+    arrays = split_arrays(dataset, 1, {"start": 0, "count": 4000}, {"start": 0, "count": 1000})
+    np.random.seed(1)
+    assert np.array_equal(arrays["pool_indices"], np.random.permutation(60_000)[:4000])
+    assert np.array_equal(arrays["test_indices"], np.arange(1000))
+    assert np.array_equal(arrays["test_labels"][:10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
+    assert arrays["pool_pixels"].shape == (4000, 784)
+
+
+@pytest.mark.mnist
+def test_a_copy_of_mnist_that_lost_its_tail_is_refused(mnist_root, tmp_path):
+    shutil.copytree(mnist_root / "MNIST", tmp_path / "MNIST")
+    path = tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte"
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="t10k-labels-idx1-ubyte is truncated"):
+        load("mnist", tmp_path)
+
+
+def test_importing_torchvision_twice_gives_the_same_module():
+    first = torchvision_datasets()
+    assert first is torchvision_datasets()
+    assert sys.modules["torchvision.datasets"] is first
+
+
+@pytest.mark.parametrize(("level", "added"), [(0.0, 0), (0.091, 400), (0.13, 598), (0.167, 802), (0.2, 1000)])
+def test_label_noise_adds_to_4000_clean_samples(level, added):
+    assert noisy_count(4000, level) == added
+
+
+def test_a_wrong_label_is_never_the_true_one(rng):
+    labels = rng.integers(0, 10, 5000)
+    noisy = wrong_labels(labels, 10, 1, 0)
+    assert (noisy != labels).all()
+    assert set(noisy) == set(range(10))
+
+
+def test_noise_levels_are_nested_within_a_seed_and_differ_between_seeds(rng):
+    labels = rng.integers(0, 10, 300)
+    assert np.array_equal(wrong_labels(labels[:100], 10, 1, 0), wrong_labels(labels, 10, 1, 0)[:100])
+    assert not np.array_equal(wrong_labels(labels, 10, 1, 0), wrong_labels(labels, 10, 1, 1))

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from awduality import decompose
+from awduality.duality.summary import COLUMNS, Analysis, summary
+from awduality.networks import from_weights
+
+
+@pytest.fixture(scope="module")
+def weights():
+    generator = np.random.default_rng(0)
+    shapes = {"fc1": (8, 64), "fc2": (8, 8), "fc3": (10, 8)}
+    return {name: generator.normal(size=shape).astype(np.float32) * 0.3 for name, shape in shapes.items()}
+
+
+def test_a_row_per_layer_and_pairing_with_the_numbers_of_decompose(digits, weights):
+    analysis = Analysis(digits, ["fc2", "fc3"], ["test_to_train", "train_to_test"], 10)
+    rows, arrays = analysis.network("abc", weights, 200)
+    assert [(row["layer"], row["pairing"]) for row in rows] == [
+        (layer, pairing) for layer in ("fc2", "fc3") for pairing in ("test_to_train", "train_to_test")
+    ]
+    direct = decompose(from_weights(weights), "fc3", digits.train(200), (digits.test_inputs, digits.test_labels))
+    row = rows[2]
+    assert set(row) == set(COLUMNS)
+    assert row["estimate"] == direct.estimate
+    assert row["sharp_part"] + row["flat_part"] + row["mean_term"] == pytest.approx(row["estimate"])
+    assert row["layer_norm"] == pytest.approx(np.linalg.norm(weights["fc3"]))
+    assert row["weight_norm"] ** 2 == pytest.approx(sum(np.linalg.norm(w) ** 2 for w in weights.values()), rel=1e-6)
+    assert row["trace"] == pytest.approx(direct.eigenvalues.sum())
+    assert row["pairs"] + row["dropped"] == 100
+    assert np.array_equal(arrays["abc/fc3/test_to_train/sigma_g"], direct.sigma_g)
+    assert np.array_equal(arrays["abc/fc3/eigenvalues"], direct.eigenvalues)
+
+
+def test_the_rank_counts_eigenvalues_above_the_tolerance(digits, weights):
+    dead = {**weights, "fc2": np.where(np.arange(8)[:, None] == 3, -10.0, weights["fc2"]).astype(np.float32)}
+    result = decompose(from_weights(dead), "fc2", digits.train(200), (digits.test_inputs, digits.test_labels))
+    assert summary(result, 10)["rank"] == (result.eigenvalues > 1e-10 * result.eigenvalues[0]).sum() < 64
+
+
+def test_a_dead_network_has_a_row_and_no_gap(digits, weights):
+    silent = {**weights, "fc1": -np.abs(weights["fc1"])}
+    rows, _ = Analysis(digits, ["fc2"], ["test_to_train"], 10).network("abc", silent, 200)
+    assert rows[0]["gap"] == pytest.approx(0, abs=1e-12)
+    assert rows[0]["rank"] == 0

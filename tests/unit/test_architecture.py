@@ -1,0 +1,131 @@
+"""The house: floors, sizes, a package that imports nothing, pins that agree."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+FLOORS = [
+    "errors",
+    "files",
+    "factors",
+    "streams",
+    "commandline",
+    "data",
+    "plan",
+    "config",
+    "networks",
+    "training",
+    "losses",
+    "probe",
+    "curvature",
+    "duality",
+    "claims",
+    "figures",
+]
+
+
+def modules(root):
+    return sorted((root / "src/awduality").rglob("*.py"))
+
+
+def floor(root, path):
+    return path.relative_to(root / "src/awduality").parts[0].removesuffix(".py")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in names if name and name.startswith("awduality."))
+
+
+def test_every_module_has_a_floor(root):
+    assert {floor(root, path) for path in modules(root)} == {*FLOORS, "__init__"}
+
+
+def test_imports_go_down_the_floors_and_never_up(root):
+    for path in modules(root):
+        if path.name == "__init__.py" and path.parent.name == "awduality":
+            continue
+        for name in imports(path):
+            assert FLOORS.index(name.split(".")[1]) <= FLOORS.index(floor(root, path)), f"{path.name} imports {name}"
+
+
+def test_scripts_import_from_modules_so_that_a_steps_code_can_be_found(root):
+    for path in (root / "scripts").glob("*.py"):
+        assert not re.search(r"^\s*(from awduality import|import awduality$)", path.read_text(), re.M), path
+
+
+def test_modules_and_scripts_are_short(root):
+    for path in modules(root):
+        assert len(path.read_text().splitlines()) <= 300, path
+    for path in (root / "scripts").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 80, path
+
+
+def test_importing_the_package_imports_nothing_else(root):
+    check = "import sys, awduality; assert not {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=root / "src")
+
+
+def test_public_names_resolve_and_unknown_ones_do_not():
+    import awduality
+
+    assert all(getattr(awduality, name) is not None for name in dir(awduality))
+    with pytest.raises(AttributeError, match="no attribute 'decompos'"):
+        awduality.decompos  # noqa: B018
+
+
+def test_torchvision_is_imported_in_one_place(root):
+    users = [path.name for path in modules(root) if re.search(r"^\s*(import|from) torchvision", path.read_text(), re.M)]
+    assert users == []
+    assert "torchvision.datasets" in (root / "src/awduality/data/torchvision_import.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def pins(root):
+    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    return {name.lower().replace("_", "-"): version for name, version in (line.split("==") for line in lines)}
+
+
+def requirements(project):
+    listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    return {re.match(r"[\w.-]+", line)[0].lower(): line for line in listed}
+
+
+def test_every_requirement_is_pinned_to_a_version_that_it_admits(project, pins):
+    from packaging.requirements import Requirement
+
+    for name, line in requirements(project).items():
+        assert pins[name] in Requirement(line).specifier, line
+
+
+def test_no_pin_has_a_local_version(pins):
+    assert not [version for version in pins.values() if "+" in version]
+
+
+def test_the_conda_environment_agrees_with_requirements_and_pins(root, project, pins):
+    listed = yaml.safe_load((root / "environment.yml").read_text())["dependencies"]
+    (by_pip,) = [entry["pip"] for entry in listed if isinstance(entry, dict)]
+    assert dict(line.lower().split("==") for line in by_pip) == {name: pins[name] for name in requirements(project)}
+    from packaging.specifiers import SpecifierSet
+
+    (python,) = [entry for entry in listed if str(entry).startswith("python=")]
+    assert f"{python.removeprefix('python=')}.0" in SpecifierSet(project["requires-python"])
+
+
+def test_the_running_versions_are_the_pinned_ones(project, pins):
+    from importlib.metadata import version
+
+    for name in requirements(project):
+        assert version(name).partition("+")[0] == pins[name], name

@@ -1,0 +1,97 @@
+import copy
+
+import pytest
+import yaml
+
+from awduality.config import resolve
+from awduality.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def default(root):
+    return yaml.safe_load((root / "config/config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def schema(root):
+    return yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())
+
+
+def test_the_default_config_is_valid(default, schema):
+    assert resolve(default, {}, schema)["name"] == "digits"
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "smoke"])
+def test_every_shipped_config_is_valid(root, default, schema, name):
+    overlay = yaml.safe_load((root / f"config/{name}.yaml").read_text())
+    assert resolve(default, overlay, schema)["name"] == name
+
+
+def test_an_overlay_replaces_the_sweeps_whole(default, schema):
+    config = resolve(default, {"name": "mine", "sweeps": {"width": [10]}}, schema)
+    assert list(config["sweeps"]) == ["width"]
+
+
+def test_an_overlay_is_merged_key_by_key_elsewhere(default, schema):
+    config = resolve(default, {"name": "mine", "training": {"max_steps": 7}}, schema)
+    assert config["training"] == {**default["training"], "max_steps": 7}
+
+
+def test_resolving_leaves_its_arguments_alone(default, schema):
+    before = copy.deepcopy(default)
+    resolve(default, {"name": "mine", "training": {"max_steps": 7}}, schema)
+    assert default == before
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"defaults": {"learning_rat": 0.1}}, "unknown key 'learning_rat'; did you mean 'learning_rate'"),
+        ({"seed": 3}, "unknown key 'seed'; did you mean 'seeds'"),
+        ({"sweeps": {"momentum": [0.9]}}, "unknown key 'momentum'"),
+        ({"defaults": {"learning_rate": -0.1}}, r"defaults.learning_rate: got -0.1, wanted more than 0"),
+        ({"sweeps": {"learning_rate": [0.1, -1]}}, r"sweeps.learning_rate.1: got -1, wanted more than 0"),
+        ({"seeds": "five"}, "seeds: got 'five', wanted a value of type integer"),
+        ({"training": {"target_loss": "1e-3"}}, "YAML reads this as text: write 0.001"),
+        ({"defaults": {"dropout": 1.0}}, "dropout: got 1.0, wanted less than 1"),
+        ({"sweeps": {"train_size": [5000]}}, "needs 5000 training samples .* data.pool.count is 1297"),
+        ({"sweeps": {"label_noise": [0.5]}}, r"needs 1600 training samples \(800 clean, 800 mislabelled\)"),
+        ({"sweeps": {"batch_size": [801]}}, "a batch of 801 is larger than the 800 training samples"),
+        ({"layers": ["fc4"]}, "layers: got 'fc4', wanted layers of the network: fc1, fc2, fc3"),
+        ({"sweeps": {}}, "sweeps"),
+        ({"sweeps": None}, "sweeps: got None, wanted a value of type object"),
+        ({"data": {"source": "imagenet"}}, "wanted one of"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_was_got_and_wanted(default, schema, overlay, message):
+    with pytest.raises(InputError, match=message):
+        resolve(default, {"name": "mine", **overlay}, schema)
+
+
+def test_all_problems_are_reported_at_once(default, schema):
+    with pytest.raises(InputError) as caught:
+        resolve(default, {"name": "mine", "seeds": 0, "root_seed": -1}, schema)
+    assert "seeds:" in str(caught.value)
+    assert "root_seed:" in str(caught.value)
+
+
+@pytest.mark.parametrize("overlay", [{"seeds": 3}, {"name": "digits", "seeds": 3}])
+def test_a_changed_config_must_have_a_name_of_its_own(default, schema, overlay):
+    with pytest.raises(InputError, match="give it a name of its own"):
+        resolve(default, overlay, schema)
+
+
+def test_the_default_config_may_be_named_explicitly(default, schema):
+    assert resolve(default, default, schema) == resolve(default, {}, schema)
+
+
+def test_the_default_config_agrees_with_the_schemas_defaults(default, schema):
+    def leaves(properties, values):
+        for key, entry in properties.items():
+            if "properties" in entry and key != "sweeps":
+                yield from leaves(entry["properties"], values[key])
+            elif key != "sweeps":
+                yield key, entry["default"], values[key]
+
+    for key, documented, actual in leaves(schema["properties"], default):
+        assert documented == actual, key

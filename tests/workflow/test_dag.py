@@ -1,0 +1,124 @@
+"""The DAG of every shipped config, and what Snakemake says to bad input. Nothing is executed here."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIGS = ["config", "mnist", "fashion_mnist", "smoke"]
+
+
+def jobs(output):
+    """Rule -> number of jobs, from Snakemake's table of them."""
+    table = output.partition("Job stats:")[2]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_shipped_config_has_a_complete_dag(tree, snakemake, config):
+    output = snakemake(tree, "--dry-run", "--configfile", f"config/{config}.yaml").stdout
+    counts = jobs(output)
+    assert set(counts) == {"all", "plan", "prepare_data", "train", "geometry", "figure_numbers", "draw", "total"}
+    assert counts["train"] == counts["geometry"] > 1
+
+
+def test_plain_snakemake_runs_the_default_config_on_all_cores(tree, snakemake):
+    output = snakemake(tree, "--dry-run").stdout
+    assert "results/digits/runs/baseline-0.csv" in output
+    assert jobs(output)["train"] == 10
+
+
+def test_the_target_figures_asks_for_every_figure(tree, snakemake):
+    output = snakemake(tree, "figures", "--dry-run").stdout
+    assert jobs(output)["draw"] == 13
+
+
+def test_a_job_runs_the_environments_own_python(tree, snakemake):
+    (tree / "probe.smk").write_text(
+        'include: "workflow/rules/common.smk"\n\nrule where:\n    output: "where.txt"\n'
+        "    shell: \"python -c 'import sys, awduality; print(sys.executable, awduality.__file__)' > {output}\"\n"
+    )
+    environment = {"PATH": os.defpath, "HOME": str(tree)}
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-s",
+            "probe.smk",
+            "--cores",
+            "1",
+            "--workflow-profile",
+            "none",
+            "where.txt",
+        ],
+        cwd=tree,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    executable, module = (tree / "where.txt").read_text().split()
+    assert Path(executable).samefile(sys.executable)
+    assert module == str(tree / "src/awduality/__init__.py")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("name: mine\nseeed: 3", "unknown key 'seeed'; did you mean 'seeds'?"),
+        ("name: mine\ndefaults: {learning_rate: -0.1}", "defaults.learning_rate: got -0.1, wanted more than 0"),
+        ("name: mine\nsweeps: {momentum: [0.9]}", "sweeps: unknown key 'momentum'"),
+        ("name: mine\nsweeps: {train_size: [9000]}", "needs 9000 training samples"),
+        ("seeds: 3", "give it a name of its own"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_refused_before_anything_runs(tree, snakemake, overlay, message):
+    (tree / "mine.yaml").write_text(overlay)
+    done = snakemake(tree, "--dry-run", "--configfile", "mine.yaml", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_values_on_the_command_line_are_an_overlay_too(tree, snakemake):
+    output = snakemake(tree, "--dry-run", "--config", "name=quick", "seeds=1").stdout
+    assert "results/quick/plan.json" in output
+
+
+def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake):
+    (tree / "mine.yaml").write_text("name: mine\nsweeps: {width: [10, 20]}")
+    counts = jobs(snakemake(tree, "--dry-run", "--configfile", "mine.yaml").stdout)
+    assert counts["train"] == 2  # the baseline and one sweep
+    assert counts["draw"] == 5
+
+
+def test_the_workflow_passes_snakemakes_linter(tree, snakemake):
+    assert "your workflow is in a good condition" in snakemake(tree, "--lint").stdout
+
+
+def test_every_rule_has_a_docstring_a_log_and_a_software_definition(root):
+    for path in (root / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        assert text.startswith('"""'), path
+        for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
+            name, body = block.partition(":")[::2]
+            assert body.lstrip().startswith('"""'), name
+            if "shell:" in body:
+                assert "log:" in body, name
+                assert "conda:" in body, name
+                assert "| tee {log}" in body, name
+
+
+def test_the_description_of_the_keys_is_that_of_the_schema(root):
+    done = subprocess.run(
+        [sys.executable, "scripts/describe_config.py", "--check"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
