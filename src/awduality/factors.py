@@ -21,6 +21,11 @@ class Factor:
     source: str
 
     @property
+    def plain(self) -> str:
+        """The label without markup, for text."""
+        return self.label.replace("$L_2$", "L2")
+
+    @property
     def axis_label(self) -> str:
         """The label with its symbol, for an axis."""
         return f"{self.label} ${self.symbol}$"
@@ -44,3 +49,8 @@ FACTORS: Mapping[str, Factor] = MappingProxyType(
 
 BASELINE = "baseline"
 """The name that stands for "all factors at their defaults" where a factor's name is expected."""
+
+
+def format_value(value: float) -> str:
+    """A factor's value as text: 0.1, 4,000."""
+    return f"{value:,g}" if value < 1e6 else f"{value:g}"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from awduality.factors import FACTORS
-from awduality.figures.style import INTERVAL_NOTE, PAGE, format_value, letter, value_colours
+from awduality.factors import FACTORS, format_value
+from awduality.figures.style import INTERVAL_NOTE, PAGE, letter, value_colours
 
 _PARTS = {
     "gap": ("Gap", "black", "o"),

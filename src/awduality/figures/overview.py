@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from awduality.factors import format_value
 from awduality.figures.style import (
     COLUMN,
     PAGE,
     factor_colours,
     factor_label,
     factor_markers,
-    format_value,
     letter,
     plain_log_axes,
 )

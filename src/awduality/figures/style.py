@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from awduality.factors import BASELINE, FACTORS
+from awduality.factors import BASELINE, FACTORS, format_value
 from awduality.files import write_atomically
 
 COLUMN = 3.5  # inches: the width of a journal's column
@@ -97,11 +97,6 @@ def plain_log_axes(axes: Axes) -> None:
         )
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
         axis.set_minor_formatter(NullFormatter())
-
-
-def format_value(value: float) -> str:
-    """A factor's value as text: 0.1, 4,000."""
-    return f"{value:,g}" if value < 1e6 else f"{value:g}"
 
 
 def savefig(figure: Figure, paths: Sequence[Path]) -> None:
