@@ -179,9 +179,10 @@ def test_a_figure_is_drawn_in_both_formats_and_to_the_same_bytes_again(results, 
     assert (svg, png) == draw(results, figure, tmp_path / "two")
 
 
-def test_the_figure_of_a_sweep_says_how_many_runs_diverged(results, tmp_path):
+def test_the_figure_of_a_sweep_marks_values_that_diverged(results, tmp_path):
     svg, _ = draw(results, "learning_rate", tmp_path)
-    assert b"2/2 diverged" in svg
+    assert b"Diverged" in svg
+    assert b"0/2" in svg
 
 
 def test_more_samples_than_the_dataset_has_are_refused(tmp_path):

@@ -61,29 +61,32 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
 def _gap(axes: Axes, factor: str, table: pd.DataFrame) -> None:
     """Means with intervals; hollow where the runs ended by their budget, a cross where all diverged."""
     places = np.arange(len(table))
-    for name, (label, colour, marker) in _PARTS.items():
+    for dodge, (name, (label, colour, marker)) in zip((-0.06, 0.0, 0.06), _PARTS.items(), strict=True):
         mean, half = table[f"{name}_mean"].to_numpy(float), table[f"{name}_half"].to_numpy(float)
-        axes.errorbar(places, mean, np.nan_to_num(half), color=colour, marker=marker, label=label, linewidth=1.0)
+        axes.errorbar(
+            places + dodge, mean, np.nan_to_num(half), color=colour, marker=marker, label=label, linewidth=1.0
+        )
         hollow = (table["shown"] == "budget").to_numpy()
-        axes.plot(places[hollow], mean[hollow], marker, color=colour, markerfacecolor="white", zorder=5)
+        axes.plot(places[hollow] + dodge, mean[hollow], marker, color=colour, markerfacecolor="white", zorder=5)
     diverged = (table["diverged"] > 0).to_numpy()
-    axes.plot(places[diverged], np.zeros(diverged.sum()), "x", color="#cc3311", markersize=6, zorder=6)
+    if diverged.any():
+        zeros = np.zeros(diverged.sum())
+        axes.plot(places[diverged], zeros, "x", color="#cc3311", markersize=6, zorder=6, label="Diverged")
     axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
-    axes.set_xticks(places, [_tick(row) for row in table.itertuples()])
+    complete = bool((table["converged"] == table["runs"]).all())
+    axes.set_xticks(places, [_tick(row, complete) for row in table.itertuples()])
     axes.set_xlim(-0.4, len(table) - 0.6)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    axes.set(xlabel=FACTORS[factor].axis_label, ylabel="Generalization gap (nats)")
-    axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.0, columnspacing=1.0, handletextpad=0.4
-    )
+    note = "" if complete else "\n(below: runs converged)"
+    axes.set(xlabel=f"{FACTORS[factor].axis_label}{note}", ylabel="Generalization gap (nats)")
+    options = {"handlelength": 0.9, "columnspacing": 0.8, "handletextpad": 0.3, "borderpad": 0.0}
+    axes.legend(loc="lower right", bbox_to_anchor=(1.04, 1.02), ncols=4, **options)
 
 
-def _tick(row: Any) -> str:
-    """A value, and below it how many of its runs diverged or did not converge, if any."""
+def _tick(row: Any, complete: bool) -> str:
+    """A value, and below it how many of its runs converged, unless all runs of the sweep did."""
     words = format_value(row.value)
-    if row.diverged:
-        return f"{words}\n{row.diverged}/{row.runs} diverged"
-    return words if row.converged == row.runs else f"{words}\n{row.converged}/{row.runs} converged"
+    return words if complete else f"{words}\n{row.converged}/{row.runs}"
 
 
 def _curves(
