@@ -86,21 +86,30 @@ def local_imports(path):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            modules = [
+                node.module or "",
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            ]
         else:
             continue
         for module in modules:
             parts = module.split(".")
             for depth in range(1, len(parts) + 1):
                 place = SOURCE.joinpath(*parts[:depth])
-                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+                yield from (
+                    file
+                    for file in (place.with_suffix(".py"), place / "__init__.py")
+                    if file.is_file()
+                )
 
 
 def executed(node):
     """All nodes of a syntax tree, except those below ``if TYPE_CHECKING``."""
     yield node
     for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+        if not (
+            isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        ):
             yield from executed(child)
 
 
