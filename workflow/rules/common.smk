@@ -16,12 +16,8 @@ SOURCE = ROOT / "src"
 
 # A job's `python` is the interpreter that runs Snakemake, with this package, installed or not, on a cluster too.
 os.environ.update(
-    PATH=os.pathsep.join(
-        [str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]
-    ),
-    PYTHONPATH=os.pathsep.join([str(SOURCE), os.getenv("PYTHONPATH", "")]).rstrip(
-        os.pathsep
-    ),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)]),
+    PYTHONPATH=os.pathsep.join([str(SOURCE), os.getenv("PYTHONPATH", "")]).rstrip(os.pathsep),
 )
 sys.path.insert(0, str(SOURCE))
 
@@ -34,9 +30,7 @@ from awduality.plan import shards
 def resolved_config():
     """The default config with the user's overlay; an error names every problem in it."""
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    schema = yaml.safe_load(
-        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
-    )
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
     try:
         return resolve(default, config, schema)
     except InputError as error:
@@ -74,10 +68,7 @@ def code(script):
         if path not in found:
             found.add(path)
             queue += local_imports(path)
-    return [
-        f"{path.relative_to(ROOT)}={hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-        for path in sorted(found)
-    ]
+    return [f"{path.relative_to(ROOT)}={hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" for path in sorted(found)]
 
 
 def local_imports(path):
@@ -96,39 +87,25 @@ def local_imports(path):
             parts = module.split(".")
             for depth in range(1, len(parts) + 1):
                 place = SOURCE.joinpath(*parts[:depth])
-                yield from (
-                    file
-                    for file in (place.with_suffix(".py"), place / "__init__.py")
-                    if file.is_file()
-                )
+                yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
 
 
 def executed(node):
     """All nodes of a syntax tree, except those below ``if TYPE_CHECKING``."""
     yield node
     for child in ast.iter_child_nodes(node):
-        if not (
-            isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-        ):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
             yield from executed(child)
 
 
 def training_outputs():
     """The runs and solutions of every shard."""
-    return [
-        RESULTS / "runs" / f"{name}.{suffix}"
-        for name in SHARDS
-        for suffix in ("csv", "safetensors")
-    ]
+    return [RESULTS / "runs" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
 
 
 def geometry_outputs():
     """The geometry of every shard."""
-    return [
-        RESULTS / "geometry" / f"{name}.{suffix}"
-        for name in SHARDS
-        for suffix in ("csv", "safetensors")
-    ]
+    return [RESULTS / "geometry" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
 
 
 def figure_names():
@@ -138,19 +115,13 @@ def figure_names():
 
 def figure_outputs():
     """Every figure in both formats, with the numbers drawn."""
-    pictures = [
-        FIGURES / f"{name}.{suffix}"
-        for name in figure_names()
-        for suffix in ("svg", "png")
-    ]
+    pictures = [FIGURES / f"{name}.{suffix}" for name in figure_names() for suffix in ("svg", "png")]
     return [*number_files(), *pictures]
 
 
 def number_files():
     """The tables that hold the numbers of all figures."""
-    names = [
-        f"{factor}-{table}" for factor in CONFIG["sweeps"] for table in FACTOR_TABLES
-    ]
+    names = [f"{factor}-{table}" for factor in CONFIG["sweeps"] for table in FACTOR_TABLES]
     return [FIGURES / f"{name}.csv" for name in [*names, *OVERVIEW_TABLES]]
 
 
@@ -165,8 +136,4 @@ def numbers_of(wildcards):
 def gpu_request(wildcards):
     """One GPU where the machine has one, so that jobs take turns on it; else no request at all."""
     wanted = os.getenv("AWDUALITY_DEVICE", "auto")
-    return (
-        1
-        if wanted == "cuda" or (wanted == "auto" and shutil.which("nvidia-smi"))
-        else None
-    )
+    return 1 if wanted == "cuda" or (wanted == "auto" and shutil.which("nvidia-smi")) else None

@@ -68,15 +68,18 @@ def train(
     Returns:
         One solution per run, in the order of ``runs``.
     """
-    torch.set_flush_denormal(True)
     stacks: dict[tuple, list[Run]] = defaultdict(list)
     for run in runs:
         stacks[tuple(run.settings[key] for key in ("batch_size", "train_size", "label_noise", "width"))].append(run)
-    solutions = {
-        solution.run.id: solution
-        for stack in stacks.values()
-        for solution in _train_stack(sorted(stack, key=lambda run: run.seed), split, training, device, report)
-    }
+    torch.set_flush_denormal(True)  # tiny weights would slow a run down a hundredfold
+    try:
+        solutions = {
+            solution.run.id: solution
+            for stack in stacks.values()
+            for solution in _train_stack(sorted(stack, key=lambda run: run.seed), split, training, device, report)
+        }
+    finally:
+        torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
     return [solutions[run.id] for run in runs]
 
 

@@ -195,6 +195,11 @@ def test_a_diverging_rate_ends_its_run_and_not_the_sweep(digits):
     assert all(difference(a.weights, b.weights) < 1e-6 for a, b in zip(alone, solutions[:2], strict=True))
 
 
+def test_training_leaves_the_processes_arithmetic_as_it_was(digits):
+    train(list(expand(DEFAULTS, "baseline", [], [0])), digits, TRAINING, CPU)
+    assert np.finfo(np.float64).smallest_subnormal * np.float64(1.0) > 0
+
+
 def test_progress_reports_every_run_once(digits):
     ended = []
     train(all_runs(), digits, TRAINING, CPU, lambda finished, message: ended.append(finished))
