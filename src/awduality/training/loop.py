@@ -71,7 +71,7 @@ def train(
     stacks: dict[tuple, list[Run]] = defaultdict(list)
     for run in runs:
         stacks[tuple(run.settings[key] for key in ("batch_size", "train_size", "label_noise", "width"))].append(run)
-    torch.set_flush_denormal(True)  # tiny weights would slow a run down a hundredfold
+    torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
         solutions = {
             solution.run.id: solution
