@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.figure in FACTORS:
         by_kind = {name.rpartition("-")[2]: table for name, table in tables.items()}
         figure = factor.draw_factor(arguments.figure, by_kind)
+    elif tables["runs"].empty:
+        figure = overview.draw_nothing("No run has a geometry: all diverged.")
     elif arguments.figure == "duality":
         figure = overview.draw_duality(tables["runs"], tables["duality-pairs"])
     else:

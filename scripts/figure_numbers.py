@@ -15,12 +15,13 @@ def columns(names: list[str], *measures: str) -> list[str]:
     return [*names, *(f"{measure}_{part}" for measure in measures for part in ("mean", "half"))]
 
 
+LABELS = ("dataset", "layer", "pairing")
 COLUMNS = {
-    "gap": columns(["value", "runs", "converged", "budget", "diverged", "shown"], *numbers.MEASURES),
+    "gap": columns([*LABELS, "value", "runs", *numbers.ENDS, "shown"], *numbers.MEASURES),
     "directions": columns(["value", "n"], "sigma_g", "sigma_w_cumulative", "c", "eigenvalue"),
     "training": ["value", "seed", "steps", "train_loss", "test_loss"],
-    "runs": ["run", "factor", "value", "seed", "stop_reason", *numbers.RUN_MEASURES],
-    "duality-pairs": ["test_loss", "dual_loss"],
+    "runs": [*LABELS, "run", "factor", "value", "seed", "ended", *numbers.RUN_MEASURES],
+    "duality-pairs": ["run", "test_loss", "dual_loss"],
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from awduality.commandline import parse, run
 from awduality.data.sources import load
-from awduality.data.splits import data_card, split_arrays
+from awduality.data.splits import check_classes, data_card, split_arrays
 from awduality.files import write_arrays, write_json
 
 
@@ -21,11 +21,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--permutation-seed", required=True, type=int)
     parser.add_argument("--pool", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 1297}')
     parser.add_argument("--test", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 500}')
+    parser.add_argument("--smallest-train-size", required=True, type=int, help="of all runs; needs every class")
     parser.add_argument("--split-out", required=True, type=Path, help="pixels, labels and indices (safetensors)")
     parser.add_argument("--card-out", required=True, type=Path, help="source, licence, digests and counts (JSON)")
     arguments = parse(parser, argv)
     dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")))
     arrays = split_arrays(dataset, arguments.permutation_seed, arguments.pool, arguments.test)
+    check_classes(arrays, arguments.smallest_train_size)
     write_arrays(arguments.split_out, arrays)
     write_json(arguments.card_out, data_card(dataset, arguments.source, arguments.permutation_seed, arrays))
     logging.info(

@@ -14,28 +14,26 @@ from awduality.files import write_text
 START, END = "<!-- results: written by scripts/update_readme.py -->\n", "<!-- end of results -->\n"
 
 
-def span(first: dict[str, str], last: dict[str, str], measure: str, interval: bool) -> str:
-    """A mean at the smallest and at the largest value of a sweep: ``0.22 ± 0.04 → 0.31 ± 0.04``."""
-
-    def one(row: dict[str, str]) -> str:
-        text = f"{float(row[f'{measure}_mean']):.3f}"
-        if interval and row[f"{measure}_half"]:
-            text += f" ± {float(row[f'{measure}_half']):.3f}"
-        return text
-
-    return f"{one(first)} → {one(last)}"
+def mean(row: dict[str, str], measure: str) -> str:
+    """A mean and the half-width of its interval, if it has one: ``0.218 ± 0.037``."""
+    half = row[f"{measure}_half"]
+    return f"{float(row[f'{measure}_mean']):.3f}" + (f" ± {float(half):.3f}" if half else "")
 
 
 def table(figures: Path) -> str:
-    """A row per sweep: its smallest and largest value with a mean, and what the gap and its parts are there."""
-    lines = ["| factor | smallest → largest value | gap (nats) | sharp part | flat part |", "|---|---|---|---|---|"]
+    """A row per sweep: its smallest and largest value that converged, and the gap and its parts there."""
+    measures = {"gap": "gap (nats)", "sharp_part": "sharp part", "flat_part": "flat part"}
+    lines = [f"| factor | from → to | {' | '.join(measures.values())} |", "|---" * (2 + len(measures)) + "|"]
     for factor in FACTORS:
         path = figures / f"{factor}-gap.csv"
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as stream:
-                rows = [row for row in csv.DictReader(stream) if row["shown"] == "converged"]
-            ends = " → ".join(format_value(float(row["value"])) for row in (rows[0], rows[-1]))
-            cells = [span(rows[0], rows[-1], name, name == "gap") for name in ("gap", "sharp_part", "flat_part")]
+        if not path.exists():
+            continue
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["shown"] == "converged"]
+        if rows:
+            first, last = rows[0], rows[-1]
+            ends = " → ".join(format_value(float(row["value"])) for row in (first, last))
+            cells = [f"{mean(first, measure)} → {mean(last, measure)}" for measure in measures]
             name = f"[{FACTORS[factor].plain}]({figures.as_posix()}/{factor}.svg)"
             lines.append(f"| {name} | {ends} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

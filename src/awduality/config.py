@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,8 +58,10 @@ def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    errors = Draft202012Validator(schema).iter_errors(config)
+    kinds = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_finite})
+    errors = extend(Draft202012Validator, type_checker=kinds)(schema).iter_errors(config)
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
         where = ".".join(str(part) for part in error.absolute_path) or "config"
         if error.validator == "additionalProperties":
@@ -68,6 +71,15 @@ def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
         else:
             wanted = error.schema.get("description") or error.message
             yield f"{where}: got {error.instance!r}, wanted {_constraint(error)} ({wanted.rstrip('.')}){_hint(error)}"
+
+
+def _is_integer(_: Any, value: Any) -> bool:
+    """JSON Schema calls 2.0 an integer; Python's ``range`` does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(_: Any, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _unknown_keys(where: str, error: Any) -> Iterator[str]:
@@ -81,7 +93,7 @@ def _unknown_keys(where: str, error: Any) -> Iterator[str]:
 def _constraint(error: Any) -> str:
     value = error.validator_value
     words = {
-        "type": f"a value of type {value}",
+        "type": f"a value of type {value}" if value != "number" else "a finite number",
         "minimum": f"at least {value}",
         "exclusiveMinimum": f"more than {value}",
         "maximum": f"at most {value}",

@@ -30,7 +30,8 @@ class LayerProbe:
         loss: a name from ``awduality.losses.LOSSES`` or a function (outputs, targets) -> (N,) losses.
 
     Raises:
-        InputError: the layer does not exist or is not linear, the network is in train mode, or a weight is not finite.
+        InputError: the layer does not exist, is not linear or shares its weights; the network is in train mode; some
+            weight is not finite.
     """
 
     def __init__(self, model: nn.Module, layer: str, loss: str | PerSampleLoss = "cross_entropy") -> None:
@@ -48,6 +49,13 @@ class LayerProbe:
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
+        weight = modules[layer].weight
+        owners = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is weight]
+        if len(owners) > 1:
+            raise InputError(
+                f"the weights of layer {layer!r} are shared ({', '.join(owners)}): changing them changes both places, "
+                "so the layer has no dual weights of its own"
+            )
         self.name = layer
         self._model = copy.deepcopy(model).double().requires_grad_(False)
         self._layer: nn.Linear = self._model.get_submodule(layer)  # type: ignore[assignment]
@@ -64,17 +72,20 @@ class LayerProbe:
         return 0.0 if self._layer.bias is None else self._layer.bias.data
 
     def tensors(self, samples: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
-        """Inputs as float64 and targets as they are, on the network's device.
+        """Inputs as float64, targets as float64 or int64, on the network's device.
 
         Raises:
-            InputError: no samples, or inputs and targets of different number.
+            InputError: no samples, inputs and targets of different number, or inputs that are not finite.
         """
         inputs, targets = (torch.as_tensor(array, device=self.weight.device) for array in samples)
+        inputs, targets = inputs.double(), targets.double() if targets.is_floating_point() else targets.long()
         if len(inputs) != len(targets) or len(inputs) == 0:
             raise InputError(
                 f"wanted as many targets as inputs, and some: got {len(inputs)} inputs, {len(targets)} targets"
             )
-        return inputs.double(), targets.double() if targets.is_floating_point() else targets
+        if not bool(torch.isfinite(inputs).all()):
+            raise InputError("some inputs are not finite: remove these samples, or mend them")
+        return inputs, targets
 
     def activities(self, inputs: Tensor) -> Tensor:
         """The layer's input a for each sample, (N, n).
@@ -83,7 +94,7 @@ class LayerProbe:
             InputError: the layer is called more or less than once per forward, or on an input that is not (N, n).
         """
         seen: list[Tensor] = []
-        with torch.no_grad(), self._hook(lambda _module, args, _output: seen.append(args[0])):
+        with torch.no_grad(), self._hook(lambda _module, args, _output: seen.append(args[0].clone())):
             self._forward(inputs)
         if len(seen) != 1:
             raise InputError(
@@ -104,7 +115,7 @@ class LayerProbe:
 
     def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
         """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""
-        with self._hook(lambda _module, _args, _original: output):
+        with self._hook(lambda _module, _args, _original: output.clone()):
             return checked_losses(self._loss, self._forward(inputs), targets)
 
     def _forward(self, inputs: Tensor) -> Any:

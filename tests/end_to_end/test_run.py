@@ -1,5 +1,6 @@
 """One real run of the smoke config, and what must hold of it and after it."""
 
+import os
 import re
 import shutil
 import signal
@@ -117,6 +118,13 @@ def test_a_clone_redraws_its_committed_figures_to_the_same_bytes_without_the_run
     assert not (rerun / "results").exists()
 
 
+def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(rerun):
+    for folder in ("results", "logs", ".snakemake"):
+        shutil.rmtree(rerun / folder)
+    edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
+    assert planned(rerun, "figures") == {"figures": 1, "draw": 6}
+
+
 def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):
     tree = copy_tree(tmp_path / "again")
     run_snakemake(tree, *CONFIG)
@@ -147,7 +155,7 @@ def test_an_interrupted_run_keeps_its_finished_shards_and_resumes_with_the_same_
     while not (log.exists() and "1 runs on cpu" in log.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: Snakemake and its jobs
     assert process.wait(60) != 0
     assert (tree / "results/slow/runs/baseline-0.csv").stat().st_mtime_ns == first
     assert not list((tree / "results").rglob(".*"))
@@ -159,13 +167,14 @@ def test_an_interrupted_run_keeps_its_finished_shards_and_resumes_with_the_same_
 
 def test_a_sweep_with_a_diverging_rate_completes_and_its_figure_says_so(tree):
     (tree / "wild.yaml").write_text(
-        "name: wild\nseeds: 2\ndefaults: {train_size: 200, width: 8}\nsweeps: {learning_rate: [0.1, 1.0e+30]}\n"
+        "name: wild\nseeds: 2\ndefaults: {train_size: 200, width: 8}\n"
+        "sweeps: {learning_rate: [0.1, 10.0, 10000.0, 1.0e+30]}\n"
         "training: {target_loss: 0.1, target_accuracy: 0.9, max_steps: 4000}\n"
     )
     run_snakemake(tree, "--configfile", "wild.yaml")
     picture = (tree / "figures/wild/learning_rate.svg").read_text()
-    assert "Diverged" in picture
-    assert "0/2" in picture
+    assert "all dead or diverged" in picture
+    assert picture.count("0/2") == 3
 
 
 def test_a_failing_job_says_why_on_the_terminal_and_in_its_log(tree, tmp_path, monkeypatch):

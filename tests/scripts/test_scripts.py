@@ -33,7 +33,13 @@ TRAINING = {
     "max_steps": 4000,
     "weight_decay_epochs": 200,
 }
-CONFIG = {"seeds": 2, "seeds_per_shard": 2, "defaults": DEFAULTS, "sweeps": {"learning_rate": [0.05, 1e30]}}
+CONFIG = {
+    "seeds": 2,
+    "seeds_per_shard": 2,
+    "defaults": DEFAULTS,
+    "sweeps": {"learning_rate": [0.05, 100.0, 1e30]},
+    "data": {"source": "digits"},
+}
 BASELINE, SWEEP = "baseline-0", "learning_rate-0"
 
 
@@ -51,7 +57,14 @@ def prepare(folder, source="digits", pool=400):
         "prepare_data",
         *("--source", source, "--permutation-seed", 1),
         *("--pool", json.dumps({"start": 0, "count": pool}), "--test", '{"start": 0, "count": 100}'),
-        *("--split-out", folder / "data/digits.safetensors", "--card-out", folder / "data/digits.json"),
+        *(
+            "--smallest-train-size",
+            100,
+            "--split-out",
+            folder / "data/digits.safetensors",
+            "--card-out",
+            folder / "data/digits.json",
+        ),
     )
 
 
@@ -81,7 +94,7 @@ def numbers(folder, layer, figures):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """The results of a small config in which one learning rate diverges."""
+    """The results of a small config in which one learning rate silences the network and one diverges."""
     folder = tmp_path_factory.mktemp("run") / "results"
     call(
         "plan",
@@ -94,7 +107,7 @@ def results(tmp_path_factory):
     )
     prepare(folder)
     train(folder, BASELINE, "baseline", [])
-    train(folder, SWEEP, "learning_rate", [0.05, 1e30])
+    train(folder, SWEEP, "learning_rate", [0.05, 100.0, 1e30])
     for shard in (BASELINE, SWEEP):
         geometry(folder, shard)
     call(
@@ -127,9 +140,9 @@ def test_the_plan_names_the_runs_that_the_tables_hold(results):
 
 def test_a_diverged_run_is_a_row_without_geometry(results):
     reasons = {row["run"]: row["stop_reason"] for row in rows(results / f"runs/{SWEEP}.csv")}
-    assert sorted(reasons.values()) == ["converged", "converged", "diverged", "diverged"]
+    assert sorted(reasons.values()) == ["budget", "budget", "converged", "converged", "diverged", "diverged"]
     analysed = {row["run"] for row in rows(results / f"geometry/{SWEEP}.csv")}
-    assert analysed == {run for run, reason in reasons.items() if reason == "converged"}
+    assert analysed == {run for run, reason in reasons.items() if reason != "diverged"}
 
 
 def test_the_table_of_runs_agrees_with_the_history(results):
@@ -148,12 +161,13 @@ def test_the_gap_in_the_geometry_is_that_of_training(results):
         assert float(row["gap"]) == pytest.approx(gap, rel=1e-5)
 
 
-def test_the_numbers_of_a_figure_mark_what_diverged(results):
+def test_the_numbers_of_a_figure_mark_what_diverged_or_died(results):
     table = pd.read_csv(results.parent / "figures/learning_rate-gap.csv")
-    assert table["value"].tolist() == [0.05, 0.1, 1e30]
-    assert table["diverged"].tolist() == [0, 0, 2]
-    assert table["shown"].fillna("").tolist() == ["converged", "converged", ""]
-    assert np.isnan(table["gap_mean"].iloc[2])
+    assert table["value"].tolist() == [0.05, 0.1, 100.0, 1e30]
+    assert table["diverged"].tolist() == [0, 0, 0, 2]
+    assert table["dead"].tolist() == [0, 0, 2, 0]
+    assert table["shown"].fillna("").tolist() == ["converged", "converged", "", ""]
+    assert table["gap_mean"].isna().tolist() == [False, False, True, True]
 
 
 def test_means_in_the_figures_are_those_of_the_tables(results):
@@ -181,8 +195,34 @@ def test_a_figure_is_drawn_in_both_formats_and_to_the_same_bytes_again(results, 
 
 def test_the_figure_of_a_sweep_marks_values_that_diverged(results, tmp_path):
     svg, _ = draw(results, "learning_rate", tmp_path)
-    assert b"Diverged" in svg
+    assert b"all dead or diverged" in svg
     assert b"0/2" in svg
+
+
+def test_overview_figures_say_so_when_no_run_has_a_geometry(results, tmp_path):
+    header = (results.parent / "figures/runs.csv").read_text().splitlines()[0]
+    (tmp_path / "runs.csv").write_text(header + "\n")
+    call(
+        "draw",
+        "size",
+        "--numbers",
+        tmp_path / "runs.csv",
+        "--svg-out",
+        tmp_path / "f.svg",
+        "--png-out",
+        tmp_path / "f.png",
+    )
+    assert "No run has a geometry" in (tmp_path / "f.svg").read_text()
+
+
+def test_a_class_without_partners_is_refused_before_training(tmp_path):
+    with pytest.raises(InputError, match="cannot be paired: raise data.test.count or the smallest train_size"):
+        call(
+            "prepare_data",
+            *("--source", "digits", "--permutation-seed", 1, "--smallest-train-size", 100),
+            *("--pool", '{"start": 0, "count": 400}', "--test", '{"start": 0, "count": 5}'),
+            *("--split-out", tmp_path / "s.safetensors", "--card-out", tmp_path / "c.json"),
+        )
 
 
 def test_more_samples_than_the_dataset_has_are_refused(tmp_path):
@@ -213,6 +253,7 @@ def test_bad_input_ends_a_script_with_a_message_and_no_traceback(root, tmp_path)
     done = in_a_process(
         root,
         *("scripts/prepare_data.py", "--source", "imagenet", "--permutation-seed", "1", "--pool", "{}", "--test", "{}"),
+        *("--smallest-train-size", "10"),
         *("--split-out", tmp_path / "s", "--card-out", tmp_path / "c"),
     )
     assert done.returncode == 2

@@ -145,6 +145,7 @@ def test_a_loss_that_is_not_per_sample_is_refused(data):
         (([0], [-1]), "test samples -1"),
         (([0, 1], [0]), "as many training as test positions"),
         (([0], [1]), "the targets of 1 pairs differ"),
+        (([0.0], [0.0]), "pairs are positions, so integers: got torch.float64"),
     ],
 )
 def test_pairs_that_cannot_be_used_are_refused(data, pairs, match):
@@ -154,6 +155,49 @@ def test_pairs_that_cannot_be_used_are_refused(data, pairs, match):
 @pytest.mark.parametrize("top", [0, 25])
 def test_a_number_of_directions_out_of_range_is_refused(data, top):
     refused(fully_connected([6, 4, 3]), "fc1", data, "between 1 and the layer's 24 weights", top=top)
+
+
+def test_shared_weights_are_refused(data):
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
+    model[2].weight = model[0].weight
+    refused(model, "2", data, r"weights of layer '2' are shared \(0.weight, 2.weight\)")
+
+
+def test_a_layer_that_is_too_large_for_a_dense_hessian_is_refused_with_its_size(data):
+    model = nn.Sequential(nn.Linear(6, 3000), nn.ReLU(), nn.Linear(3000, 3)).eval()
+    refused(model, "0", data, "18,000 weights, whose Hessian would take 2.4 GiB")
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_inputs_that_are_not_finite_are_refused(data, part):
+    data[part][0][3, 2] = np.nan
+    refused(fully_connected([6, 4, 3]), "fc1", data, "some inputs are not finite", pairs=([0], [0]))
+
+
+def test_relu_in_place_behind_the_layer_gives_the_same_result(data):
+    torch.manual_seed(0)
+    parts = nn.Linear(6, 5), nn.Linear(5, 4), nn.Linear(4, 3)
+    results = []
+    for inplace in (False, True):
+        model = nn.Sequential(parts[0], nn.ReLU(inplace), parts[1], nn.ReLU(inplace), parts[2]).eval()
+        results.append(decompose(model, "2", *data))
+    assert np.array_equal(results[0].sigma_g, results[1].sigma_g)
+    assert results[0].estimate == results[1].estimate
+
+
+def test_it_works_where_gradients_are_switched_off(data):
+    torch.manual_seed(0)
+    model = fully_connected([6, 4, 3])
+    expected = decompose(model, "fc1", *data)
+    with torch.no_grad():
+        assert np.array_equal(decompose(model, "fc1", *data).eigenvalues, expected.eigenvalues)
+
+
+def test_labels_of_any_integer_type_give_the_same_result(data):
+    torch.manual_seed(0)
+    model = fully_connected([6, 4, 3])
+    small = tuple((x, y.astype(np.uint8)) for x, y in data)
+    assert decompose(model, "fc1", *small).estimate == decompose(model, "fc1", *data).estimate
 
 
 def test_the_callers_network_is_left_alone(data):

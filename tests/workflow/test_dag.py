@@ -1,5 +1,6 @@
 """The DAG of every shipped config, and what Snakemake says to bad input. Nothing is executed here."""
 
+import csv
 import os
 import re
 import subprocess
@@ -7,7 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from awduality.config import resolve
+from awduality.plan import sweep_values
+
+SCHEMA = "workflow/schemas/config.schema.yaml"
 CONFIGS = ["config", "mnist", "fashion_mnist", "smoke"]
 
 
@@ -93,6 +99,18 @@ def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake)
     counts = jobs(snakemake(tree, "--dry-run", "--configfile", "mine.yaml").stdout)
     assert counts["train"] == 2  # the baseline and one sweep
     assert counts["draw"] == 5
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_the_committed_numbers_are_those_of_the_shipped_config(root, name):
+    default, schema = (yaml.safe_load((root / p).read_text()) for p in ("config/config.yaml", SCHEMA))
+    overlay = {} if name == "digits" else yaml.safe_load((root / f"config/{name}.yaml").read_text())
+    config = resolve(default, overlay, schema)
+    for factor in config["sweeps"]:
+        with (root / f"figures/{name}/{factor}-gap.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [float(row["value"]) for row in rows] == sweep_values(config, factor)
+        assert {int(row["runs"]) for row in rows} == {config["seeds"]}
 
 
 def test_the_workflow_passes_snakemakes_linter(tree, snakemake):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -57,18 +58,23 @@ def as_json(value):
 
 
 def code(script):
-    """The code that a script runs: ``file=digest`` for it and every local module that it imports, directly or not.
+    """The code that a script runs, as ``file=digest``.
 
     Given to the jobs as a param, not as input files: digests, unlike times, are the same in a fresh clone or after switching
-    branches, so that neither makes committed figures look out of date.
+    branches, so that neither makes committed numbers look out of date and asks for the run behind them.
     """
+    return [f"{path}={hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:12]}" for path in code_files(script)]
+
+
+def code_files(script):
+    """A script and every local module that it imports, directly or not."""
     found, queue = set(), [ROOT / script]
     while queue:
         path = queue.pop()
         if path not in found:
             found.add(path)
             queue += local_imports(path)
-    return [f"{path.relative_to(ROOT)}={hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" for path in sorted(found)]
+    return [str(path.relative_to(ROOT)) for path in sorted(found)]
 
 
 def local_imports(path):
@@ -108,6 +114,12 @@ def geometry_outputs():
     return [RESULTS / "geometry" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
 
 
+def smallest_train_size():
+    """The number of clean training samples of the smallest runs."""
+    sizes = CONFIG["sweeps"].get("train_size", [])
+    return min([*sizes, CONFIG["defaults"]["train_size"]])
+
+
 def figure_names():
     """A figure per sweep, and those over all runs."""
     return [*CONFIG["sweeps"], *OVERVIEW_FIGURES]
@@ -136,4 +148,5 @@ def numbers_of(wildcards):
 def gpu_request(wildcards):
     """One GPU where the machine has one, so that jobs take turns on it; else no request at all."""
     wanted = os.getenv("AWDUALITY_DEVICE", "auto")
-    return 1 if wanted == "cuda" or (wanted == "auto" and shutil.which("nvidia-smi")) else None
+    usable = shutil.which("nvidia-smi") and "cpu" not in version("torch")
+    return 1 if wanted == "cuda" or (wanted == "auto" and usable) else None

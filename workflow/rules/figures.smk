@@ -32,9 +32,10 @@ rule figure_numbers:
 
 
 rule draw:
-    """Draw one figure from its tables, as SVG and PNG."""
+    """Draw one figure from its tables, as SVG and PNG. Its code is among its inputs, so that a clone redraws after an edit."""
     input:
-        numbers_of,
+        code_files("scripts/draw.py"),
+        numbers=numbers_of,
     output:
         svg=report(
             FIGURES / "{figure}.svg",
@@ -47,9 +48,6 @@ rule draw:
         LOGS / "draw" / "{figure}.log",
     conda:
         ENVIRONMENT
-    params:
-        dataset=CONFIG["name"],
-        code=code("scripts/draw.py"),
     shell:
-        "python scripts/draw.py {wildcards.figure} --numbers {input} --svg-out {output.svg} --png-out {output.png}"
+        "python scripts/draw.py {wildcards.figure} --numbers {input.numbers} --svg-out {output.svg} --png-out {output.png}"
         " 2>&1 | tee {log}"

@@ -12,8 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from awduality.errors import InputError
 from awduality.probe import Array, LayerProbe
 
+_MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
 _CHUNK = 1024  # samples whose packed outer products are held at once
 
 
@@ -24,14 +26,15 @@ def output_hessians(probe: LayerProbe, inputs: Tensor, targets: Tensor, activiti
     respect to the outputs z: m passes for all samples together.
     """
     output = torch.nn.functional.linear(activities, probe.weight) + probe.bias
-    output.requires_grad_(True)
-    total = probe.losses_at_output(inputs, targets, output).sum()
-    (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
     hessians = output.new_zeros(*output.shape, output.shape[1])
-    if gradient.requires_grad:
-        for unit in range(output.shape[1]):
-            (row,) = torch.autograd.grad(gradient[:, unit].sum(), output, retain_graph=True, materialize_grads=True)
-            hessians[:, unit] = row
+    with torch.enable_grad():
+        output.requires_grad_(True)
+        total = probe.losses_at_output(inputs, targets, output).sum()
+        (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
+        if gradient.requires_grad:
+            for unit in range(output.shape[1]):
+                (row,) = torch.autograd.grad(gradient[:, unit].sum(), output, retain_graph=True, materialize_grads=True)
+                hessians[:, unit] = row
     return (hessians + hessians.transpose(1, 2)) / 2
 
 
@@ -44,9 +47,17 @@ def layer_hessian(probe: LayerProbe, samples: tuple[Array, Array]) -> Tensor:
     Args:
         probe: the network, opened at the layer.
         samples: training inputs and targets.
+
+    Raises:
+        InputError: the layer has more than 12,000 weights, so that the matrix would not fit into memory.
     """
     inputs, targets = probe.tensors(samples)
     outputs, units = probe.weight.shape
+    if (weights := outputs * units) > _MOST_WEIGHTS:
+        raise InputError(
+            f"layer {probe.name!r} has {weights:,} weights, whose Hessian would take {8 * weights**2 / 2**30:.1f} GiB: "
+            f"layers of up to {_MOST_WEIGHTS:,} weights can be analysed; choose a smaller layer"
+        )
     rows, columns = torch.triu_indices(outputs, outputs), torch.triu_indices(units, units)
     packed = torch.zeros(rows.shape[1], columns.shape[1], dtype=torch.float64, device=inputs.device)
     for x, y in zip(inputs.split(_CHUNK), targets.split(_CHUNK), strict=True):

@@ -219,7 +219,7 @@ def _download(spec: IdxSource, root: Path, folder: Path) -> None:
                     )
                 _checked_digest(spec, fetched / name)
             folder.mkdir(parents=True, exist_ok=True)
-            for name in _SIZES:
+            for name in (name for name in _SIZES if not (folder / name).exists()):
                 shutil.move(fetched / name, folder / name)
     except (OSError, RuntimeError) as error:
         raise InputError(

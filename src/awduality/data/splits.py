@@ -80,6 +80,22 @@ def _part(key: str, wanted: Mapping[str, int], order: np.ndarray) -> np.ndarray:
     return order[start:stop]
 
 
+def check_classes(arrays: Mapping[str, np.ndarray], smallest_train_size: int) -> None:
+    """Samples are paired within their class: refuse a class that lacks partners, before hours of training.
+
+    Raises:
+        InputError: a class of the test samples is absent from the smallest training set, or the other way round.
+    """
+    train = set(arrays["pool_labels"][:smallest_train_size].tolist())
+    test = set(arrays["test_labels"].tolist())
+    if train != test:
+        raise InputError(
+            f"classes {sorted(train ^ test)} are in only one of the smallest training set ({smallest_train_size} "
+            f"samples) and the test set ({len(arrays['test_labels'])} samples), so that they cannot be paired: raise "
+            "data.test.count or the smallest train_size"
+        )
+
+
 def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What a reader must know of the split: source, licence, digests, counts, classes."""
 

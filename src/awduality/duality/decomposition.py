@@ -109,7 +109,7 @@ def decompose(
     if pairs is None:
         pairs = nearest_pairs(train, test)
     elif not isinstance(pairs, Pairs):
-        pairs = Pairs(*(torch.as_tensor(index) for index in pairs))
+        pairs = Pairs(*(torch.as_tensor(np.asarray(index)) for index in pairs))
     return decompose_in_basis(probe, spectrum(layer_hessian(probe, train)), train, test, pairs, top)
 
 
@@ -150,10 +150,7 @@ def decompose_in_basis(
     squared = dual.left.square().sum(1) * dual.right.square().sum(1)
     change = test_loss - train_loss
     secants = torch.where(squared > 0, change / squared.masked_fill(squared == 0, 1.0), 0.0)
-    g = secants[:, None] * components
-    mean_g, mean_w = g.mean(0), components.mean(0)
-    sigma_g, sigma_w = g.std(0, correction=0), components.std(0, correction=0)
-    covariance = ((g - mean_g) * (components - mean_w)).mean(0)
+    mean_w, mean_g, sigma_w, sigma_g, covariance = _moments(components, secants)
     product = sigma_g * sigma_w
     c = torch.where(product > 0, covariance / product.masked_fill(product == 0, 1.0), 0.0)
     total = change[squared > 0].sum() / len(change)
@@ -182,6 +179,8 @@ def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor, top: int |
         raise InputError(
             f"wanted as many training as test positions, and some: got {len(pairs.train)}, {len(pairs.test)}"
         )
+    if any(index.is_floating_point() or index.dtype == torch.bool for index in (pairs.train, pairs.test)):
+        raise InputError(f"pairs are positions, so integers: got {pairs.train.dtype} and {pairs.test.dtype}")
     for name, index, size in (("training", pairs.train, len(targets)), ("test", pairs.test, len(test_targets))):
         if int(index.min()) < 0 or int(index.max()) >= size:
             raise InputError(
@@ -215,6 +214,22 @@ def _components(dual: DualWeights, directions: Tensor) -> Tensor:
         matrices = DualWeights(dual.left[part], dual.right[part], dual.exists[part]).matrices()
         parts.append(matrices.flatten(1) @ directions)
     return torch.cat(parts)
+
+
+def _moments(components: Tensor, secants: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Means and standard deviations over pairs of w and g = secant·w, and their covariance, each (M,).
+
+    The deviations are summed in chunks of pairs: no second array of the size of ``components`` is made.
+    """
+    count = len(components)
+    mean_w, mean_g = components.mean(0), secants @ components / count
+    square_w, square_g, product = (torch.zeros_like(mean_w) for _ in range(3))
+    for w, secant in zip(components.split(_CHUNK), secants.split(_CHUNK), strict=True):
+        deviation_w, deviation_g = w - mean_w, secant[:, None] * w - mean_g
+        square_w += deviation_w.square().sum(0)
+        square_g += deviation_g.square().sum(0)
+        product += (deviation_w * deviation_g).sum(0)
+    return mean_w, mean_g, (square_w / count).sqrt(), (square_g / count).sqrt(), product / count
 
 
 def _check_not_bypassed(layer: str, dual_loss: Tensor, test_loss: Tensor) -> None:

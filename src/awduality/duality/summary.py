@@ -15,6 +15,10 @@ from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
 from awduality.networks import from_weights
 from awduality.probe import LayerProbe
 
+TOLERANCE = 1e-10
+"""Directions of smaller eigenvalue, relative to the largest, span the null space. The basis is arbitrary there, and so
+is what is measured along a single direction: it counts in sums that are the same in every basis, and in no others."""
+
 Row = dict[str, float | int | str]
 
 COLUMNS = (
@@ -26,14 +30,14 @@ COLUMNS = (
     "sharp_part",  # of the estimate: directions of largest σ_g
     "flat_part",  # all other directions
     "mean_term",  # Σ_n μ_g μ_w
-    "sigma_g_total",  # Σ_n σ_g, the end of the cumulative curve
-    "sigma_w_total",  # Σ_n σ_w
+    "sigma_g_total",  # Σ_n σ_g over the directions above the tolerance
+    "sigma_w_total",  # Σ_n σ_w over the same, the end of the cumulative curve
     "sigma_g_norm",  # (Σ_n σ_g²)^½, the same in every orthonormal basis
     "sigma_w_norm",  # (Σ_n σ_w²)^½
-    "c_median",  # over directions
+    "c_median",  # over the same
     "top_eigenvalue",
     "trace",
-    "rank",  # eigenvalues above 1e-10 of the largest
+    "rank",  # number of directions above the tolerance
     "layer_norm",  # |W|, Frobenius
     "weight_norm",  # the same over all layers
     "pairs",
@@ -95,21 +99,21 @@ class Analysis:
 
 def summary(result: Decomposition, sharp_directions: int) -> Row:
     """The numbers of a decomposition that fit in a table's row; see ``COLUMNS``."""
-    top = float(result.eigenvalues[0])
+    above = result.eigenvalues > TOLERANCE * result.eigenvalues[0]
     return {
         "gap": result.gap,
         "estimate": result.estimate,
         "sharp_part": result.sharp_part(sharp_directions),
         "flat_part": result.flat_part(sharp_directions),
         "mean_term": float(result.mean_term.sum()),
-        "sigma_g_total": float(result.sigma_g.sum()),
-        "sigma_w_total": float(result.sigma_w.sum()),
+        "sigma_g_total": float(result.sigma_g[above].sum()),
+        "sigma_w_total": float(result.sigma_w[above].sum()),
         "sigma_g_norm": float(np.linalg.norm(result.sigma_g)),
         "sigma_w_norm": float(np.linalg.norm(result.sigma_w)),
-        "c_median": float(np.median(result.c)),
-        "top_eigenvalue": top,
+        "c_median": float(np.median(result.c[above])) if above.any() else 0.0,
+        "top_eigenvalue": float(result.eigenvalues[0]),
         "trace": float(result.eigenvalues.sum()),
-        "rank": int((result.eigenvalues > 1e-10 * top).sum()) if top > 0 else 0,
+        "rank": int(above.sum()),
         "pairs": len(result.test_loss),
         "dropped": result.dropped,
         "output_error": result.output_error,

@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from awduality.factors import FACTORS, format_value
-from awduality.figures.style import INTERVAL_NOTE, PAGE, letter, value_colours
+from awduality.figures.style import PAGE, describe, letter, value_colours
 
 _PARTS = {
     "gap": ("Gap", "black", "o"),
     "sharp_part": ("Sharp part", "#d55e00", "s"),
     "flat_part": ("Flat part", "#0072b2", "^"),
 }
+_ESTIMATE: dict[str, Any] = {"color": "0.55", "linestyle": (0, (1, 1)), "linewidth": 1.6, "zorder": 1}
 _DASHES = (0, (3, 2))
 
 
@@ -37,8 +38,7 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
     directions = tables["directions"]
 
     _gap(panels[0], factor, tables["gap"])
-    _curves(panels[1], directions, "sigma_g", colours, r"Sharpness $\sigma_{g,n}$")
-    panels[1].set(yscale="log")
+    _curves(panels[1], directions, "sigma_g", colours, r"Sharpness $\sigma_{g,n}$", logarithmic=True)
     _curves(panels[2], directions, "sigma_w_cumulative", colours, r"Cumulative size $\Sigma_{i\leq n}\,\sigma_{w,i}$")
     _curves(panels[3], directions, "c", colours, r"Correlation $c_n$")
     panels[3].axhline(0, color="0.6", linewidth=0.5, zorder=0)
@@ -49,8 +49,8 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
         colours,
         r"Hessian eigenvalue $\lambda_n$",
         r"Direction $n$, by $\lambda_n$",
+        logarithmic=True,
     )
-    panels[4].set(yscale="log")
     _training(panels[5], tables["training"], colours)
     for axes, text in zip(panels, "abcdef", strict=False):
         letter(axes, text)
@@ -59,28 +59,27 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _gap(axes: Axes, factor: str, table: pd.DataFrame) -> None:
-    """Means with intervals; hollow where the runs ended by their budget, a cross where all diverged."""
+    """Means with intervals; hollow where no run converged in its budget, a cross where all died or diverged."""
     places = np.arange(len(table))
+    axes.plot(places, table["estimate_mean"], label="Estimate", **_ESTIMATE)
     for dodge, (name, (label, colour, marker)) in zip((-0.06, 0.0, 0.06), _PARTS.items(), strict=True):
         mean, half = table[f"{name}_mean"].to_numpy(float), table[f"{name}_half"].to_numpy(float)
-        axes.errorbar(
-            places + dodge, mean, np.nan_to_num(half), color=colour, marker=marker, label=label, linewidth=1.0
-        )
+        axes.errorbar(places + dodge, mean, half, color=colour, marker=marker, label=label, linewidth=1.0)
         hollow = (table["shown"] == "budget").to_numpy()
         axes.plot(places[hollow] + dodge, mean[hollow], marker, color=colour, markerfacecolor="white", zorder=5)
-    diverged = (table["diverged"] > 0).to_numpy()
-    if diverged.any():
-        zeros = np.zeros(diverged.sum())
-        axes.plot(places[diverged], zeros, "x", color="#cc3311", markersize=6, zorder=6, label="Diverged")
+    lost = table["shown"].isna().to_numpy()
+    axes.plot(places[lost], np.zeros(lost.sum()), "x", color="#cc3311", markersize=6, zorder=6)
     axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
     complete = bool((table["converged"] == table["runs"]).all())
     axes.set_xticks(places, [_tick(row, complete) for row in table.itertuples()])
     axes.set_xlim(-0.4, len(table) - 0.6)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     note = "" if complete else "\n(below: runs converged)"
+    if lost.any():
+        note = "\n(below: runs converged; ×: all dead or diverged)"
     axes.set(xlabel=f"{FACTORS[factor].axis_label}{note}", ylabel="Generalization gap (nats)")
-    options = {"handlelength": 0.9, "columnspacing": 0.8, "handletextpad": 0.3, "borderpad": 0.0}
-    axes.legend(loc="lower right", bbox_to_anchor=(1.04, 1.02), ncols=4, **options)
+    options = {"handlelength": 0.9, "columnspacing": 0.7, "handletextpad": 0.3, "borderpad": 0.0, "fontsize": 6}
+    axes.legend(loc="lower right", bbox_to_anchor=(1.06, 1.02), ncols=4, **options)
 
 
 def _tick(row: Any, complete: bool) -> str:
@@ -96,12 +95,15 @@ def _curves(
     colours: Mapping,
     ylabel: str,
     xlabel: str = r"Direction $n$, by $\sigma_{g,n}$",
+    logarithmic: bool = False,
 ) -> None:
+    """A line per value; on a logarithmic axis a band that reaches zero is cut at a tenth of the mean."""
     for value, rows in table.groupby("value"):
-        mean, half = rows[f"{name}_mean"].to_numpy(float), np.nan_to_num(rows[f"{name}_half"].to_numpy(float))
+        mean, half = rows[f"{name}_mean"].to_numpy(float), rows[f"{name}_half"].to_numpy(float)
         axes.plot(rows["n"], mean, color=colours[value])
-        low = np.maximum(mean - half, mean / 10) if name != "c" else mean - half
+        low = np.maximum(mean - half, mean / 10) if logarithmic else mean - half
         axes.fill_between(rows["n"], low, mean + half, color=colours[value], alpha=0.2, linewidth=0)
+    axes.set(yscale="log" if logarithmic else "linear")
     axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
 
 
@@ -120,10 +122,14 @@ def _training(axes: Axes, table: pd.DataFrame, colours: Mapping) -> None:
 def _legend(figure: Figure, factor: str, table: pd.DataFrame, colours: Mapping) -> None:
     handles = [Line2D([], [], color=colours[value], linewidth=2) for value in table["value"]]
     words = [format_value(value) for value in table["value"]]
+    intervals = "no intervals from one seed"
+    if table[[f"{name}_half" for name in _PARTS]].notna().any(axis=None):
+        intervals = "bars and bands: 95% $t$-intervals"
     legend = figure.legend(
         handles,
         words,
-        title=f"{FACTORS[factor].axis_label} (b–f).  {INTERVAL_NOTE}",
+        title=f"{describe(table)}. Means over converged seeds, hollow where none converged; {intervals}.\n"
+        f"{FACTORS[factor].axis_label} (b–f):",
         loc="outside lower center",
         ncols=len(words),
     )

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from awduality.claims.statistics import mean_interval
+from awduality.duality.summary import TOLERANCE
 from awduality.errors import InputError
 from awduality.factors import BASELINE, FACTORS
 from awduality.files import read_arrays, read_json
 
 Row = dict[str, Any]
 
-MEASURES = ("gap", "sharp_part", "flat_part")
+MEASURES = ("gap", "estimate", "sharp_part", "flat_part")
 """What is shown with intervals for every value of a factor."""
 
 RUN_MEASURES = {
@@ -36,8 +37,8 @@ RUN_MEASURES = {
 }
 """What is shown of every run, and the column of the geometry that holds it."""
 
-TOLERANCE = 1e-10
-"""Directions of smaller eigenvalue, relative to the largest, are not drawn one by one: their basis is arbitrary."""
+ENDS = ("converged", "budget", "dead", "diverged")
+"""How a run can end; dead is a budget run whose network is silent, so that the layer has no curvature."""
 
 _POINTS = 60  # points per curve, spread evenly on a logarithmic axis
 
@@ -46,8 +47,9 @@ _POINTS = 60  # points per curve, spread evenly on a logarithmic axis
 class Results:
     """All results of a config, for one layer and one pairing."""
 
+    labels: Mapping[str, str]  # dataset, layer and pairing: they stand in every table
     sweeps: Mapping[str, list[int | float]]  # factor -> its values
-    runs: pd.DataFrame  # a row per run, indexed by its id: settings, how it ended, geometry where there is one
+    runs: pd.DataFrame  # a row per run, by id: settings, how it ended, the plan's shard and sweeps, geometry if any
     arrays: Mapping[str, np.ndarray]  # "<run>/history/<name>", "<run>/eigenvalues", "<run>/<name>"
 
 
@@ -78,8 +80,11 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
             elif rest.startswith(f"{layer}/{pairing}/"):
                 arrays[f"{run}/{rest.removeprefix(f'{layer}/{pairing}/')}"] = array
     joined = runs.set_index("run").join(chosen.set_index("run")).loc[planned.index]
-    joined["shard"] = planned["shard"]
-    return Results(plan["sweeps"], joined, arrays)
+    joined[["shard", "sweeps"]] = planned[["shard", "sweeps"]]
+    dead = (joined["stop_reason"] == "budget") & (joined["rank"] == 0)
+    joined["ended"] = joined["stop_reason"].mask(dead, "dead")
+    labels = {"dataset": read_json(folder / "config.json")["data"]["source"], "layer": layer, "pairing": pairing}
+    return Results(labels, plan["sweeps"], joined, arrays)
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -87,31 +92,33 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def runs_of_sweep(results: Results, factor: str) -> Iterator[tuple[int | float, pd.DataFrame]]:
-    """The values of a sweep, each with its runs: those that have all other factors at the baseline's value."""
-    others = [name for name in FACTORS if name != factor]
-    baseline = results.runs[results.runs["shard"].str.startswith(f"{BASELINE}-")].iloc[0]
-    swept = results.runs[(results.runs[others] == baseline[others]).all(axis=1)]
+    """The values of a sweep, each with its runs."""
+    swept = results.runs[[factor in sweeps for sweeps in results.runs["sweeps"]]]
     for value in results.sweeps[factor]:
         yield value, swept[swept[factor] == value].sort_values("seed")
 
 
 def shown_runs(runs: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The runs whose mean is shown for a value, and what they are: ``converged``, ``budget`` or nothing."""
-    for reason in ("converged", "budget"):
-        chosen = runs[runs["stop_reason"] == reason]
+    """The runs whose mean is shown for a value, and what they are: ``converged``, ``budget`` or nothing.
+
+    Dead runs are never shown: a step that was too large has silenced the network, its loss is that of guessing, and its
+    gap of zero says nothing.
+    """
+    for ended in ("converged", "budget"):
+        chosen = runs[runs["ended"] == ended]
         if len(chosen):
-            return reason, chosen
+            return ended, chosen
     return "", runs.iloc[:0]
 
 
 def gap_rows(results: Results, factor: str) -> list[Row]:
-    """A row per value: how its runs ended, and gap, sharp part and flat part with intervals."""
+    """A row per value: how its runs ended, and the gap, its estimate and the estimate's parts with intervals."""
     rows = []
     for value, runs in runs_of_sweep(results, factor):
         shown, chosen = shown_runs(runs)
-        ended = runs["stop_reason"].value_counts()
-        row: Row = {"value": value, "runs": len(runs)}
-        row |= {reason: int(ended.get(reason, 0)) for reason in ("converged", "budget", "diverged")}
+        counts = runs["ended"].value_counts()
+        row: Row = {**results.labels, "value": value, "runs": len(runs)}
+        row |= {ended: int(counts.get(ended, 0)) for ended in ENDS}
         row["shown"] = shown
         for measure in MEASURES:
             mean, half = mean_interval(chosen[measure].to_numpy(float)) if shown else (np.nan, np.nan)
@@ -178,21 +185,20 @@ def run_rows(results: Results) -> list[Row]:
     """A row per run that has a geometry: what the figures over all runs show."""
     rows = []
     for run, entry in results.runs.dropna(subset=["gap"]).iterrows():
-        factor = entry["shard"].rpartition("-")[0]
+        factor = entry["shard"].rpartition("-")[0]  # a run other than the baseline belongs to one sweep
         value = "" if factor == BASELINE else FACTORS[factor].kind(entry[factor])
-        row: Row = {"run": run, "factor": factor, "value": value}
-        row |= {"seed": entry["seed"], "stop_reason": entry["stop_reason"]}
+        row: Row = {**results.labels, "run": run, "factor": factor, "value": value}
+        row |= {"seed": entry["seed"], "ended": entry["ended"]}
         rows.append(row | {name: entry[column] for name, column in RUN_MEASURES.items()})
     return rows
 
 
 def duality_rows(results: Results) -> list[Row]:
-    """The losses of the pairs of the baseline's first seed: of the test sample, and of its dual."""
-    baseline = results.runs[results.runs["shard"].str.startswith(f"{BASELINE}-")].sort_values("seed")
-    for run in baseline.index:
+    """The losses of the pairs of one run, of the test sample and of its dual: the first run that has a geometry."""
+    for run in results.runs.index:
         if f"{run}/test_loss" in results.arrays:
             test, dual = (results.arrays[f"{run}/{name}"] for name in ("test_loss", "dual_loss"))
-            return [{"test_loss": a, "dual_loss": b} for a, b in zip(test, dual, strict=True)]
+            return [{"run": run, "test_loss": a, "dual_loss": b} for a, b in zip(test, dual, strict=True)]
     return []
 
 

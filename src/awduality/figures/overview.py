@@ -17,6 +17,7 @@ from awduality.factors import format_value
 from awduality.figures.style import (
     COLUMN,
     PAGE,
+    describe,
     factor_colours,
     factor_label,
     factor_markers,
@@ -31,8 +32,7 @@ def draw_estimate(runs: pd.DataFrame) -> Figure:
     """The sum over directions against the measured gap, a point per run."""
     figure, axes = _single()
     _scatter(axes, runs, "gap", "estimate")
-    low, high = runs[["gap", "estimate"]].min().min(), runs[["gap", "estimate"]].max().max()
-    axes.plot([low, high], [low, high], color="0.5", linewidth=0.6, zorder=0)
+    axes.axline((1, 1), (2, 2), color="0.5", linewidth=0.6, zorder=0)
     axes.set_xlabel("Measured gap (nats)")
     axes.set_ylabel(r"Estimate $\Sigma_n (c_n\sigma_{g,n}\sigma_{w,n} + \mu_{g,n}\mu_{w,n})$ (nats)")
     return figure
@@ -50,11 +50,11 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
     """The paper's message in one picture: sharpness against size, the gap as colour, a marker per factor."""
     figure = Figure(figsize=(PAGE * 0.75, 3.6), layout="constrained")
     axes = figure.subplots()
-    positive = runs[runs["gap"] > 0]
-    norm = LogNorm(positive["gap"].min(), positive["gap"].max()) if len(positive) else LogNorm(0.1, 1)
+    runs = _drawable(axes, runs, ["gap", "size", "sharpness"])
+    norm = LogNorm(runs["gap"].min(), runs["gap"].max())
     markers = factor_markers()
-    for factor, rows in _by_factor(positive):
-        for converged, part in rows.groupby(rows["stop_reason"] == "converged"):
+    for factor, rows in _by_factor(runs):
+        for converged, part in rows.groupby(rows["ended"] == "converged"):
             axes.scatter(
                 part["size"],
                 part["sharpness"],
@@ -84,7 +84,7 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
         )
         for factor in runs["factor"].unique()
     ]
-    if (runs["stop_reason"] != "converged").any():
+    if (runs["ended"] != "converged").any():
         handles.append(
             Line2D(
                 [],
@@ -104,26 +104,46 @@ def draw_duality(runs: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
     """Exactness: the loss of each test sample against that of its dual, and the largest error of every run."""
     figure = Figure(figsize=(PAGE * 0.75, 2.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    low, high = pairs.min().min(), pairs.max().max()
-    left.plot([low, high], [low, high], color="0.5", linewidth=0.6, zorder=0)
+    left.axline((1, 1), (2, 2), color="0.5", linewidth=0.6, zorder=0)
     left.scatter(pairs["test_loss"], pairs["dual_loss"], s=5, color="#0072b2", linewidths=0, alpha=0.6)
     left.set(xscale="log", yscale="log", aspect="equal")
     left.set(
         xlabel=r"Loss of the test sample, $\ell(a';\,W)$ (nats)",
         ylabel=r"Loss of its dual, $\ell(a;\,W+\Delta W)$ (nats)",
     )
-    bins = np.geomspace(0.5, 2**10, 24)
+    largest = max(2.0**10, runs[["output_error", "loss_error"]].to_numpy(float).max() / _EPSILON)
+    bins = np.geomspace(0.5, largest * 1.01, 24)
     for column, label, colour in (
         ("output_error", r"outputs, $|(W+\Delta W)\,a - W a'|\,/\,|W a'|$", "#0072b2"),
         ("loss_error", r"losses (nats), absolute", "#d55e00"),
     ):
-        right.hist(runs[column] / _EPSILON, bins=bins, histtype="step", color=colour, label=label)
+        right.hist(np.maximum(runs[column] / _EPSILON, bins[0]), bins=bins, histtype="step", color=colour, label=label)
     right.set(xscale="log", xlabel=r"Largest error of a run, in units of $2^{-52}$", ylabel="Runs")
     right.set_ylim(top=right.get_ylim()[1] * 1.35)
     right.legend(loc="upper left")
     letter(left, "a")
     letter(right, "b")
+    figure.text(
+        0.99, 0.99, f"{describe(runs)}; a: run {pairs['run'].iloc[0]}", ha="right", va="top", fontsize=6, color="0.35"
+    )
     return figure
+
+
+def draw_nothing(reason: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(COLUMN, 1.0))
+    figure.text(0.5, 0.5, reason, ha="center", va="center")
+    return figure
+
+
+def _drawable(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The runs whose values are positive, as a logarithmic axis needs; the picture says which and how many are not."""
+    positive = runs[(runs[columns] > 0).all(axis=1) & (runs["ended"] != "dead")]
+    note = describe(runs)
+    if left_out := len(runs) - len(positive):
+        note += f"; {left_out} not drawn (dead, or not positive)"
+    axes.set_title(note, loc="left", fontsize=6, color="0.35")
+    return positive
 
 
 def _by_factor(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -137,10 +157,11 @@ def _single() -> tuple[Figure, Axes]:
 
 
 def _scatter(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
-    """Positive values only, on logarithmic axes; hollow where the run did not reach its target loss."""
+    """Logarithmic axes; hollow where the run did not reach its target loss."""
+    runs = _drawable(axes, runs, [x, y])
     markers, colours = factor_markers(), factor_colours()
     for factor, rows in _by_factor(runs):
-        converged = rows["stop_reason"] == "converged"
+        converged = rows["ended"] == "converged"
         for part, face in ((rows[converged], colours[factor]), (rows[~converged], "none")):
             edge = "black" if face != "none" else colours[factor]
             axes.plot(
@@ -163,7 +184,7 @@ def _scatter(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
             markeredgewidth=0.4,
             label=label,
         )
-    if (runs["stop_reason"] != "converged").any():
+    if (runs["ended"] != "converged").any():
         axes.plot(
             [], [], linestyle="", marker="o", color="0.4", markerfacecolor="none", label="Target loss\nnot reached"
         )

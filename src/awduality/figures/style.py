@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +19,6 @@ from awduality.files import write_atomically
 
 COLUMN = 3.5  # inches: the width of a journal's column
 PAGE = 7.2  # inches: the width of its page
-INTERVAL_NOTE = "Means over seeds; bars and bands are 95% t-intervals."
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -81,6 +81,12 @@ def factor_colours() -> dict[str, tuple[float, float, float]]:
 def factor_label(factor: str) -> str:
     """The name of a factor in a legend."""
     return "Baseline" if factor == BASELINE else FACTORS[factor].label
+
+
+def describe(table: pd.DataFrame) -> str:
+    """Which results a table holds: ``digits, layer fc2, pairs test → train``."""
+    first = table.iloc[0]
+    return f"{first['dataset']}, layer {first['layer']}, pairs {first['pairing'].replace('_to_', ' → ')}"
 
 
 def letter(axes: Axes, text: str) -> None:

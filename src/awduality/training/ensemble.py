@@ -83,10 +83,15 @@ class Ensemble:
                 back *= mask
             errors.insert(0, torch.ops.aten.threshold_backward(back, hidden[layer - 1], 0))
 
+        penalties = []
         if self.has_weight_decay and decaying:
-            self._shrink(norm_decay(self.weights, self.rate, self.weight_decay))
+            penalties.append(norm_decay(self.weights, self.weight_decay))
         if self.has_l2:
-            self._shrink(l2_decay(self.rate, self.l2))
+            penalties.append(l2_decay(self.l2))
+        if penalties:
+            shrink = 1 - self.rate * sum(penalties)
+            for matrix in self.weights:
+                matrix *= shrink
         for stream, runs in self.groups:
             self._first(runs).addmm_(errors[0][runs].flatten(0, 1), inputs[stream], alpha=-1)
         for layer in range(1, len(self.weights)):
@@ -138,10 +143,6 @@ class Ensemble:
     def _first(self, runs: slice) -> Tensor:
         """The first layer of some runs, stacked: (runs·H, n), a view."""
         return self.weights[0][runs].flatten(0, 1)
-
-    def _shrink(self, factor: Tensor) -> None:
-        for layer in self.weights:
-            layer *= factor
 
 
 def _twice(inputs: Tensor, targets: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

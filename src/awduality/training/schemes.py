@@ -62,25 +62,19 @@ def dropout_mask(uniforms: Tensor, rates: Tensor) -> Tensor:
     return (uniforms >= rates) / (1 - rates)
 
 
-def norm_decay(weights: Sequence[Tensor], rate: Tensor, decay: Tensor) -> Tensor:
-    """The factor by which a step shrinks all weights under the penalty β·‖w‖₂, the unsquared norm (authors' code).
+def norm_decay(weights: Sequence[Tensor], decay: Tensor) -> Tensor:
+    """The gradient of the penalty β·‖w‖₂, the unsquared norm, is this factor times w: β/‖w‖₂ (authors' code).
 
-    The penalty's gradient is β·w/‖w‖₂, with the norm over the weights of all layers, so a step multiplies them by
-    1 − α·β/‖w‖₂. It acts in the first epochs only (200 in the authors' code).
+    The norm is over the weights of all layers. The penalty acts in the first epochs only (200 in the authors' code).
 
     Args:
         weights: per layer (R, outputs, inputs).
-        rate: (R, 1, 1) learning rate α.
         decay: (R, 1, 1) β, zero for runs without it.
     """
     squares = torch.stack([torch.linalg.vector_norm(layer, dim=(1, 2)).square() for layer in weights])
-    norm = squares.sum(0).sqrt().view(-1, 1, 1)
-    return 1 - rate * decay / norm
+    return decay / squares.sum(0).sqrt().view(-1, 1, 1)
 
 
-def l2_decay(rate: Tensor, decay: Tensor) -> Tensor:
-    """The factor by which a step shrinks all weights under the usual penalty λ₂/2·‖w‖₂²: 1 − α·λ₂.
-
-    The same as ``weight_decay`` of ``torch.optim.SGD``.
-    """
-    return 1 - rate * decay
+def l2_decay(decay: Tensor) -> Tensor:
+    """The gradient of the usual penalty λ₂/2·‖w‖₂² is this factor times w: ``weight_decay`` of ``torch.optim.SGD``."""
+    return decay

@@ -38,6 +38,27 @@ def test_the_rank_counts_eigenvalues_above_the_tolerance(digits, weights):
     assert summary(result, 10)["rank"] == (result.eigenvalues > 1e-10 * result.eigenvalues[0]).sum() < 64
 
 
+def test_totals_leave_out_the_directions_whose_basis_is_arbitrary(digits, weights):
+    dead = {**weights, "fc2": np.where(np.arange(8)[:, None] == 3, -10.0, weights["fc2"]).astype(np.float32)}
+    result = decompose(from_weights(dead), "fc2", digits.train(200), (digits.test_inputs, digits.test_labels))
+    above = result.eigenvalues > 1e-10 * result.eigenvalues[0]
+    row = summary(result, 10)
+    assert row["sigma_w_total"] == pytest.approx(result.sigma_w[above].sum())
+    assert row["sigma_g_total"] == pytest.approx(result.sigma_g[above].sum())
+    assert row["c_median"] == pytest.approx(np.median(result.c[above]))
+    assert row["sigma_w_total"] < result.sigma_w.sum()
+
+
+def test_one_analysis_pairs_every_training_size_on_its_own(digits, weights):
+    analysis = Analysis(digits, ["fc2"], ["test_to_train"], 10)
+    both = [analysis.network("abc", weights, size)[0][0] for size in (100, 300)]
+    alone = [
+        Analysis(digits, ["fc2"], ["test_to_train"], 10).network("abc", weights, size)[0][0] for size in (100, 300)
+    ]
+    assert both == alone
+    assert both[0]["estimate"] != both[1]["estimate"]
+
+
 def test_a_dead_network_has_a_row_and_no_gap(digits, weights):
     silent = {**weights, "fc1": -np.abs(weights["fc1"])}
     rows, _ = Analysis(digits, ["fc2"], ["test_to_train"], 10).network("abc", silent, 200)

@@ -97,6 +97,12 @@ def test_stacked_training_equals_separate_modules_under_sgd_after_100_steps(digi
         assert difference(solution.weights, plainly_trained(solution.run, digits, TRAINING)) < 1e-5
 
 
+def test_stacked_training_equals_separate_modules_when_all_schemes_act_together(digits):
+    together = {**DEFAULTS, "batch_size": 32, "weight_decay": 0.1, "l2": 0.01, "init_scale": 2.0, "label_noise": 0.1}
+    for solution in train(list(expand(together, "dropout", [0.1, 0.3], [0, 1])), digits, TRAINING, CPU):
+        assert difference(solution.weights, plainly_trained(solution.run, digits, TRAINING)) < 1e-5
+
+
 def test_stacked_training_equals_separate_modules_for_any_depth(digits):
     for hidden_layers in (1, 3, 4):
         training = replace(TRAINING, hidden_layers=hidden_layers)
