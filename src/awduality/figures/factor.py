@@ -17,8 +17,8 @@ from awduality.figures.style import PAGE, describe, letter, value_colours
 
 _PARTS = {
     "gap": ("Gap", "black", "o"),
-    "sharp_part": ("Sharp part", "#d55e00", "s"),
-    "flat_part": ("Flat part", "#0072b2", "^"),
+    "sharp_part": ("Sharp", "#d55e00", "s"),
+    "flat_part": ("Flat", "#0072b2", "^"),
 }
 _ESTIMATE: dict[str, Any] = {"color": "0.55", "linestyle": (0, (1, 1)), "linewidth": 1.6, "zorder": 1}
 _DASHES = (0, (3, 2))
@@ -61,12 +61,12 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
 def _gap(axes: Axes, factor: str, table: pd.DataFrame) -> None:
     """Means with intervals; hollow where no run converged in its budget, a cross where all died or diverged."""
     places = np.arange(len(table))
-    axes.plot(places, table["estimate_mean"], label="Estimate", **_ESTIMATE)
     for dodge, (name, (label, colour, marker)) in zip((-0.06, 0.0, 0.06), _PARTS.items(), strict=True):
         mean, half = table[f"{name}_mean"].to_numpy(float), table[f"{name}_half"].to_numpy(float)
         axes.errorbar(places + dodge, mean, half, color=colour, marker=marker, label=label, linewidth=1.0)
         hollow = (table["shown"] == "budget").to_numpy()
         axes.plot(places[hollow] + dodge, mean[hollow], marker, color=colour, markerfacecolor="white", zorder=5)
+    axes.plot(places - 0.06, table["estimate_mean"], label="Estimate", **_ESTIMATE)
     lost = table["shown"].isna().to_numpy()
     axes.plot(places[lost], np.zeros(lost.sum()), "x", color="#cc3311", markersize=6, zorder=6)
     axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
