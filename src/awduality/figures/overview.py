@@ -123,9 +123,7 @@ def draw_duality(runs: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
     right.legend(loc="upper left")
     letter(left, "a")
     letter(right, "b")
-    figure.text(
-        0.99, 0.99, f"{describe(runs)}; a: run {pairs['run'].iloc[0]}", ha="right", va="top", fontsize=6, color="0.35"
-    )
+    figure.supxlabel(f"{describe(runs)}; a: run {pairs['run'].iloc[0]}", fontsize=6, color="0.35")
     return figure
 
 
