@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.settings import AUTHORS
 
 from awduality.data.sources import load
 from awduality.data.splits import read_split, split_arrays
@@ -13,18 +14,6 @@ from awduality.training.loop import Training, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.mnist]
 
-DEFAULTS = {
-    "batch_size": 25,
-    "learning_rate": 0.1,
-    "weight_decay": 0.0,
-    "l2": 0.0,
-    "init_scale": 1.0,
-    "dropout": 0.0,
-    "label_noise": 0.0,
-    "train_size": 4000,
-    "width": 30,
-}
-
 
 @pytest.fixture(scope="module")
 def measured(mnist_root, tmp_path_factory):
@@ -34,7 +23,7 @@ def measured(mnist_root, tmp_path_factory):
     write_arrays(path, split_arrays(dataset, 1, {"start": 0, "count": 4000}, {"start": 0, "count": 1000}))
     split = read_split(path)
     training = Training(2, 1, target_loss=1e-3, target_accuracy=0.99, max_steps=400_000, weight_decay_epochs=200)
-    solutions = train(list(expand(DEFAULTS, "baseline", [], range(10))), split, training, torch.device("cpu"))
+    solutions = train(list(expand(AUTHORS, "baseline", [], range(10))), split, training, torch.device("cpu"))
     analysis = Analysis(split, ["fc2"], ["test_to_train"], 10)
     names = ("fc1", "fc2", "fc3")
     rows = [

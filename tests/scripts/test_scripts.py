@@ -10,21 +10,12 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from tests.settings import AUTHORS
 
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json
 
-DEFAULTS = {
-    "batch_size": 20,
-    "learning_rate": 0.1,
-    "weight_decay": 0.0,
-    "l2": 0.0,
-    "init_scale": 1.0,
-    "dropout": 0.0,
-    "label_noise": 0.0,
-    "train_size": 100,
-    "width": 6,
-}
+DEFAULTS = {**AUTHORS, "batch_size": 20, "train_size": 100, "width": 6}
 TRAINING = {
     "hidden_layers": 2,
     "root_seed": 1,

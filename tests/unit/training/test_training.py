@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.settings import AUTHORS
 from torch import nn
 
 from awduality.data.label_noise import noisy_count, wrong_labels
@@ -17,17 +18,7 @@ from awduality.training.device import choose_device
 from awduality.training.loop import HISTORY, Training, train
 
 CPU = torch.device("cpu")
-DEFAULTS = {
-    "batch_size": 10,
-    "learning_rate": 0.1,
-    "weight_decay": 0.0,
-    "l2": 0.0,
-    "init_scale": 1.0,
-    "dropout": 0.0,
-    "label_noise": 0.0,
-    "train_size": 100,
-    "width": 12,
-}
+DEFAULTS = {**AUTHORS, "batch_size": 10, "train_size": 100, "width": 12}
 TRAINING = Training(
     hidden_layers=2, root_seed=7, target_loss=1e-9, target_accuracy=0.99, max_steps=100, weight_decay_epochs=4
 )
