@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from awduality.data.sources import load
 from awduality.data.splits import Split, read_split, split_arrays
 from awduality.files import write_arrays
+
+# No deadline: machines are noisy. In CI the same examples every time, so that a failure is the change's fault.
+settings.register_profile("awduality", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("awduality")
 
 ROOT = Path(__file__).resolve().parents[1]
 TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml")

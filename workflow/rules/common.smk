@@ -24,7 +24,6 @@ sys.path.insert(0, str(SOURCE))
 
 from awduality.config import resolve
 from awduality.errors import InputError
-from awduality.factors import BASELINE
 from awduality.plan import shards
 
 

@@ -138,7 +138,7 @@ def decompose_in_basis(
         raise InputError(
             f"no pair has a dual: the input of layer {probe.name!r} is zero for every training sample paired"
         )
-    dual = DualWeights(dual.left[kept], dual.right[kept], dual.exists[kept])
+    dual = dual[kept]
     train_index, test_index = pairs.train[kept], pairs.test[kept]
     train_loss, test_loss = losses[train_index], test_losses[test_index]
     output = test_activities[test_index] @ probe.weight.T
@@ -201,19 +201,15 @@ def _dual_outputs(weight: Tensor, dual: DualWeights, activities: Tensor) -> Tens
     parts = []
     for first in range(0, len(activities), _CHUNK):
         part = slice(first, first + _CHUNK)
-        changed = weight + DualWeights(dual.left[part], dual.right[part], dual.exists[part]).matrices()
+        changed = weight + dual[part].matrices()
         parts.append(torch.bmm(changed, activities[part, :, None])[:, :, 0])
     return torch.cat(parts)
 
 
 def _components(dual: DualWeights, directions: Tensor) -> Tensor:
     """The components of every ΔW along every direction, (P, M)."""
-    parts = []
-    for first in range(0, len(dual.left), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        matrices = DualWeights(dual.left[part], dual.right[part], dual.exists[part]).matrices()
-        parts.append(matrices.flatten(1) @ directions)
-    return torch.cat(parts)
+    starts = range(0, len(dual.left), _CHUNK)
+    return torch.cat([dual[first : first + _CHUNK].matrices().flatten(1) @ directions for first in starts])
 
 
 def _moments(components: Tensor, secants: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -22,6 +22,10 @@ class DualWeights:
     right: Tensor  # (P, n): a / |a|²
     exists: Tensor  # (P,) bool: False where a = 0 but W Δa ≠ 0, since no weights turn zero input into that output
 
+    def __getitem__(self, pairs: slice | Tensor) -> DualWeights:
+        """The dual weights of some pairs."""
+        return DualWeights(self.left[pairs], self.right[pairs], self.exists[pairs])
+
     def matrices(self) -> Tensor:
         """ΔW of every pair as a matrix, (P, m, n)."""
         return self.left[:, :, None] * self.right[:, None, :]

@@ -37,7 +37,7 @@ def relative(a, b):
     return float((a - b).abs().max() / b.abs().max())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     widths=st.lists(st.integers(2, 7), min_size=3, max_size=5),
     place=st.integers(1, 4),

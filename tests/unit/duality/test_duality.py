@@ -33,7 +33,7 @@ def problem(widths, seed=0, train=40, test=25, scale=2.0):
     return model, samples(train), samples(test)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     widths=st.lists(st.integers(2, 9), min_size=3, max_size=6),
     place=st.integers(1, 5),
