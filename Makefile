@@ -1,7 +1,7 @@
 # make reproduce   environment if need be, then the whole pipeline on the embedded digits
 # make test        environment if need be, then all tests
-# make lint        style and types
-# make clean       remove what runs made (results, logs); the environment and the figures stay
+# make lint        style and types; make format rewrites what it can
+# make clean       remove what runs made (results, logs); make distclean the environment too; figures stay
 #
 # PYTHON=python3.12 make reproduce    another interpreter for the environment
 

@@ -31,6 +31,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except FileNotFoundError as error:
+        print(
+            f"error: {error.filename} does not exist: name another file, or run the step that makes it", file=sys.stderr
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: nothing half-written is left behind; run the same command again", file=sys.stderr)
         sys.exit(130)

@@ -11,7 +11,7 @@ from typing import Any
 from awduality.data.label_noise import noisy_count
 from awduality.errors import InputError
 from awduality.factors import FACTORS
-from awduality.plan import settings_from, sweep_values
+from awduality.plan import settings_from
 
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,9 @@ def _constraint(error: Any) -> str:
 def _hint(error: Any) -> str:
     if error.validator == "type" and isinstance(error.instance, str):
         try:
-            return f"; YAML reads this as text: write {float(error.instance)!r}"
+            number = float(error.instance)
+            whole = error.validator_value == "integer" and number.is_integer()
+            return f"; YAML reads this as text: write {int(number) if whole else number!r}"
         except ValueError:
             return ""
     return ""
@@ -123,15 +125,16 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     for layer in config["layers"]:
         if layer not in known_layers:
             yield f"layers: got {layer!r}, wanted layers of the network: {', '.join(known_layers)}"
-    for factor in config["sweeps"]:
-        for value in sweep_values(config, factor):
-            settings = {**config["defaults"], factor: value}
-            where = f"sweeps.{factor} = {value!r}"
-            clean, level = int(settings["train_size"]), float(settings["label_noise"])
-            if (needed := clean + noisy_count(clean, level)) > pool:
-                yield (
-                    f"{where}: needs {needed} training samples ({clean} clean, {needed - clean} mislabelled), "
-                    f"but data.pool.count is {pool}; make the pool larger or the value smaller"
-                )
-            if settings["batch_size"] > clean:
-                yield f"{where}: a batch of {settings['batch_size']} is larger than the {clean} training samples"
+    settings_of = {"defaults": config["defaults"]}
+    for factor in ("batch_size", "label_noise", "train_size"):
+        for value in config["sweeps"].get(factor, []):
+            settings_of[f"sweeps.{factor} = {value!r}"] = {**config["defaults"], factor: value}
+    for where, settings in settings_of.items():
+        clean, level = int(settings["train_size"]), float(settings["label_noise"])
+        if (needed := clean + noisy_count(clean, level)) > pool:
+            yield (
+                f"{where}: needs {needed} training samples ({clean} clean, {needed - clean} mislabelled), "
+                f"but data.pool.count is {pool}; make the pool larger or the value smaller"
+            )
+        if settings["batch_size"] > clean:
+            yield f"{where}: a batch of {settings['batch_size']} is larger than the {clean} training samples"

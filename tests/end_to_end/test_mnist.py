@@ -44,7 +44,7 @@ def test_training_converges_in_about_sixty_epochs_to_seven_percent_test_error(me
     ("measure", "value", "tolerance"), [("gap", 0.376, 0.05), ("sharp_part", 0.154, 0.014), ("flat_part", 0.221, 0.04)]
 )
 def test_the_gap_and_its_parts_are_those_of_earlier_trials(measured, measure, value, tolerance):
-    # The values: what earlier trial runs at these settings gave. Ours are ten other seeds.
+    # The values: trial runs at these settings made before this project. Ours are ten other seeds.
     _, rows = measured
     assert abs(np.mean([row[measure] for row in rows]) - value) <= tolerance
 

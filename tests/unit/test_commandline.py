@@ -26,6 +26,11 @@ def test_input_that_cannot_be_used_exits_with_2_and_its_message(capsys):
     assert capsys.readouterr().err == "error: got a, wanted b\n"
 
 
+def test_a_missing_file_exits_with_2_and_its_name(capsys, tmp_path):
+    assert ends(lambda: (tmp_path / "no.csv").read_text()) == 2
+    assert "no.csv does not exist" in capsys.readouterr().err
+
+
 def test_an_interrupt_exits_with_130_and_says_what_to_do(capsys):
     assert ends(lambda: fail(KeyboardInterrupt())) == 130
     assert "run the same command again" in capsys.readouterr().err

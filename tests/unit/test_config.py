@@ -59,6 +59,11 @@ def test_resolving_leaves_its_arguments_alone(default, schema):
         ({"sweeps": {"batch_size": [801]}}, "a batch of 801 is larger than the 800 training samples"),
         ({"layers": ["fc4"]}, "layers: got 'fc4', wanted layers of the network: fc1, fc2, fc3"),
         ({"sweeps": {}}, "sweeps: got {}, wanted at least 1 entries"),
+        ({"seeds": "1e1"}, "YAML reads this as text: write 10$"),
+        (
+            {"defaults": {"train_size": 5000}},
+            "defaults: needs 5000 training samples",
+        ),
         ({"seeds": 2.0}, "seeds: got 2.0, wanted a value of type integer"),
         ({"training": {"target_loss": float("inf")}}, "got inf, wanted a finite number"),
         ({"defaults": {"learning_rate": float("nan")}}, "got nan, wanted a finite number"),

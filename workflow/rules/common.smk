@@ -28,7 +28,7 @@ from awduality.plan import shards
 
 
 def resolved_config():
-    """The default config with the user's overlay; an error names every problem in it."""
+    """The default config with the user's overlay; an error says what is wrong with it."""
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
     try:

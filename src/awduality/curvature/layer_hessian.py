@@ -42,7 +42,7 @@ def layer_hessian(probe: LayerProbe, samples: tuple[Array, Array]) -> Tensor:
     """H = (1/N) Σ_k S_k ⊗ (a_k a_kᵀ), (m·n, m·n) float64, symmetric to the bit.
 
     Both factors are symmetric, so only their upper triangles are multiplied: K = S_packedᵀ·A_packed holds every entry
-    of H once, in (m(m+1)/2, n(n+1)/2) instead of (mn)² products per sample.
+    of H once, at m(m+1)/2 · n(n+1)/2 products per sample instead of (mn)².
 
     Args:
         probe: the network, opened at the layer.

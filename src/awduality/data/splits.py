@@ -72,7 +72,7 @@ def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int
 
 def _part(key: str, wanted: Mapping[str, int], order: np.ndarray) -> np.ndarray:
     start, stop = wanted["start"], wanted["start"] + wanted["count"]
-    if stop > len(order):
+    if start < 0 or stop <= start or stop > len(order):
         raise InputError(
             f"{key}: wanted samples {start} to {stop - 1}, but this dataset has {len(order)} of them; "
             f"lower {key}.start or {key}.count"

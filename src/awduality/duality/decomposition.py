@@ -34,7 +34,8 @@ _BYPASS_TOLERANCE = 1e-8  # relative difference of losses above which the layer 
 class Decomposition:
     """What the pairs say about each direction; arrays are NumPy float64.
 
-    M directions: all m·n weights of the layer, or those of largest eigenvalue where ``top`` was given.
+    M directions: all m·n of the layer, or those of largest eigenvalue where ``top`` was given. Losses are in
+    nats for the cross-entropy; σ_w and |ΔW| have the unit of the weights, σ_g is loss per unit of weight.
     """
 
     layer: str
@@ -73,7 +74,7 @@ class Decomposition:
         return float(self.contribution[self._by_sharpness()[:directions]].sum())
 
     def flat_part(self, directions: int = 10) -> float:
-        """The contribution of all other directions."""
+        """The contribution of all other directions that were kept; with ``top``, the rest is in ``remainder``."""
         return float(self.contribution[self._by_sharpness()[directions:]].sum())
 
     def _by_sharpness(self) -> np.ndarray:
@@ -95,15 +96,18 @@ def decompose(
         model: any network in eval mode; the work is done on a float64 copy.
         layer: dotted name of an ``nn.Linear`` that is called once per forward on an (N, n) input, and through which
             every path from input to loss passes. Weights only; a bias is held fixed.
-        train: training inputs (N, …) and targets (N,).
+        train: training inputs (N, …) and targets (N,), arrays or tensors; class indices for the cross-entropy.
         test: test inputs (T, …) and targets (T,).
         loss: ``"cross_entropy"`` or a function (outputs, targets) -> losses of shape (N,).
-        pairs: positions (train, test) of the samples to compare, each (P,); by default each test sample with the
-            nearest training sample of its class.
+        pairs: positions (train, test) of the samples to compare, each (P,), of equal targets; by default each test
+            sample with the nearest training sample of its class.
         top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``.
 
+    Returns:
+        Everything per direction and per pair; the whole Hessian is diagonalised, also with ``top``.
+
     Raises:
-        InputError: the layer, the data or the pairs cannot be used; the message says why.
+        InputError: the layer, the data or the pairs cannot be used, or the layer has more than 12,000 weights.
     """
     probe = LayerProbe(model, layer, loss)
     if pairs is None:

@@ -40,7 +40,7 @@ def dual_weights(weight: Tensor, train_activities: Tensor, test_activities: Tens
         test_activities: a′, (P, n).
 
     Returns:
-        The least-norm ΔW; zero where a = 0.
+        The least-norm ΔW; ``right`` is zero where a = 0.
     """
     left = (test_activities - train_activities) @ weight.T
     squared = train_activities.square().sum(1, keepdim=True)

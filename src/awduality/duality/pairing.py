@@ -7,7 +7,7 @@ pixels). A secondary source pairs the other way round; both are here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -47,8 +47,14 @@ def nearest_pairs(train: tuple[Array, Array], test: tuple[Array, Array], pairing
     if pairing == "train_to_test":
         reverse = nearest_pairs(test, train)
         return Pairs(train=reverse.test, test=reverse.train)
+    if pairing != "test_to_train":
+        raise InputError(f"unknown pairing {pairing!r}: wanted {' or '.join(get_args(Pairing))}")
     inputs, labels = _flat(train)
     queries, query_labels = _flat(test)
+    if inputs.shape[1] != queries.shape[1]:
+        raise InputError(
+            f"training inputs have {inputs.shape[1]} features each, test inputs {queries.shape[1]}: wanted equal"
+        )
     nearest = torch.empty(len(queries), dtype=torch.long)
     for label in query_labels.unique().tolist():
         candidates = (labels == label).nonzero()[:, 0]
@@ -71,4 +77,6 @@ def _flat(samples: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
             "samples are paired within their class, so targets must be integer labels of shape (N,): got "
             f"{labels.dtype} of shape {tuple(labels.shape)}; pass pairs= to pair them yourself"
         )
+    if len(inputs) != len(labels):
+        raise InputError(f"wanted as many labels as inputs: got {len(inputs)} inputs, {len(labels)} labels")
     return inputs.double().flatten(1), labels

@@ -34,7 +34,7 @@ COLUMNS = (
     "sigma_w_total",  # Σ_n σ_w over the same, the end of the cumulative curve
     "sigma_g_norm",  # (Σ_n σ_g²)^½, the same in every orthonormal basis
     "sigma_w_norm",  # (Σ_n σ_w²)^½
-    "c_median",  # over the same
+    "c_median",  # over the directions above the tolerance
     "top_eigenvalue",
     "trace",
     "rank",  # number of directions above the tolerance

@@ -23,6 +23,9 @@ _PARTS = {
 _ESTIMATE: dict[str, Any] = {"color": "0.55", "linestyle": (0, (1, 1)), "linewidth": 1.6, "zorder": 1}
 _DASHES = (0, (3, 2))
 
+Looks = Mapping[Any, dict[str, Any]]
+"""The colour of each value, and its line: dashed where no run converged."""
+
 
 def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Six panels: gap, σ_g, cumulative σ_w, c, Hessian spectrum, training curves.
@@ -33,28 +36,31 @@ def draw_factor(factor: str, tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     figure = Figure(figsize=(PAGE, 4.5), layout="constrained")
     panels = figure.subplots(2, 3).flat
-    values = list(tables["gap"]["value"])
-    colours = dict(zip(values, value_colours(len(values)), strict=True))
+    values, shown = tables["gap"]["value"], tables["gap"]["shown"]
+    looks = {
+        value: {"color": colour, "linestyle": _DASHES if ended == "budget" else "-"}
+        for value, ended, colour in zip(values, shown, value_colours(len(values)), strict=True)
+    }
     directions = tables["directions"]
 
     _gap(panels[0], factor, tables["gap"])
-    _curves(panels[1], directions, "sigma_g", colours, r"Sharpness $\sigma_{g,n}$", logarithmic=True)
-    _curves(panels[2], directions, "sigma_w_cumulative", colours, r"Cumulative size $\Sigma_{i\leq n}\,\sigma_{w,i}$")
-    _curves(panels[3], directions, "c", colours, r"Correlation $c_n$")
+    _curves(panels[1], directions, "sigma_g", looks, r"Sharpness $\sigma_{g,n}$", logarithmic=True)
+    _curves(panels[2], directions, "sigma_w_cumulative", looks, r"Cumulative size $\Sigma_{i\leq n}\,\sigma_{w,i}$")
+    _curves(panels[3], directions, "c", looks, r"Correlation $c_n$")
     panels[3].axhline(0, color="0.6", linewidth=0.5, zorder=0)
     _curves(
         panels[4],
         directions,
         "eigenvalue",
-        colours,
+        looks,
         r"Hessian eigenvalue $\lambda_n$",
         r"Direction $n$, by $\lambda_n$",
         logarithmic=True,
     )
-    _training(panels[5], tables["training"], colours)
+    _training(panels[5], tables["training"], looks)
     for axes, text in zip(panels, "abcdef", strict=False):
         letter(axes, text)
-    _legend(figure, factor, tables["gap"], colours)
+    _legend(figure, factor, tables["gap"], looks)
     return figure
 
 
@@ -92,7 +98,7 @@ def _curves(
     axes: Axes,
     table: pd.DataFrame,
     name: str,
-    colours: Mapping,
+    looks: Looks,
     ylabel: str,
     xlabel: str = r"Direction $n$, by $\sigma_{g,n}$",
     logarithmic: bool = False,
@@ -100,18 +106,20 @@ def _curves(
     """A line per value; on a logarithmic axis a band that reaches zero is cut at a tenth of the mean."""
     for value, rows in table.groupby("value"):
         mean, half = rows[f"{name}_mean"].to_numpy(float), rows[f"{name}_half"].to_numpy(float)
-        axes.plot(rows["n"], mean, color=colours[value])
+        axes.plot(rows["n"], mean, **looks[value])
         low = np.maximum(mean - half, mean / 10) if logarithmic else mean - half
-        axes.fill_between(rows["n"], low, mean + half, color=colours[value], alpha=0.2, linewidth=0)
+        axes.fill_between(rows["n"], low, mean + half, color=looks[value]["color"], alpha=0.2, linewidth=0)
     axes.set(yscale="log" if logarithmic else "linear")
     axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
 
 
-def _training(axes: Axes, table: pd.DataFrame, colours: Mapping) -> None:
+def _training(axes: Axes, table: pd.DataFrame, looks: Looks) -> None:
     finite = table[np.isfinite(table["train_loss"])]
     for (value, _), rows in finite.groupby(["value", "seed"]):
-        axes.plot(rows["steps"], rows["train_loss"], color=colours[value], linewidth=0.6, alpha=0.8)
-        axes.plot(rows["steps"], rows["test_loss"], color=colours[value], linewidth=0.6, alpha=0.8, linestyle=_DASHES)
+        axes.plot(rows["steps"], rows["train_loss"], color=looks[value]["color"], linewidth=0.6, alpha=0.8)
+        axes.plot(
+            rows["steps"], rows["test_loss"], color=looks[value]["color"], linewidth=0.6, alpha=0.8, linestyle=_DASHES
+        )
     axes.set(xscale="log", yscale="log", xlabel="Step of SGD", ylabel="Loss (nats)")
     lines = [Line2D([], [], color="0.3", linewidth=0.8, linestyle=style) for style in ("-", _DASHES)]
     axes.legend(lines, ["Training", "Test"], loc="lower left")
@@ -119,8 +127,8 @@ def _training(axes: Axes, table: pd.DataFrame, colours: Mapping) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: Figure, factor: str, table: pd.DataFrame, colours: Mapping) -> None:
-    handles = [Line2D([], [], color=colours[value], linewidth=2) for value in table["value"]]
+def _legend(figure: Figure, factor: str, table: pd.DataFrame, looks: Looks) -> None:
+    handles = [Line2D([], [], linewidth=1.6, **looks[value]) for value in table["value"]]
     words = [format_value(value) for value in table["value"]]
     intervals = "no intervals from one seed"
     if table[[f"{name}_half" for name in _PARTS]].notna().any(axis=None):
@@ -128,7 +136,7 @@ def _legend(figure: Figure, factor: str, table: pd.DataFrame, colours: Mapping) 
     legend = figure.legend(
         handles,
         words,
-        title=f"{describe(table)}. Means over converged seeds, hollow where none converged; {intervals}.\n"
+        title=f"{describe(table)}. Means over converged seeds, hollow or dashed where none converged; {intervals}.\n"
         f"{FACTORS[factor].axis_label} (b–f):",
         loc="outside lower center",
         ncols=len(words),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -54,17 +55,17 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
     norm = LogNorm(runs["gap"].min(), runs["gap"].max())
     markers = factor_markers()
     for factor, rows in _by_factor(runs):
-        for converged, part in rows.groupby(rows["ended"] == "converged"):
+        converged = rows["ended"] == "converged"
+        for part, filled in ((rows[converged], True), (rows[~converged], False)):
+            colours = colormaps["viridis"](norm(part["gap"].to_numpy(float)))
             axes.scatter(
                 part["size"],
                 part["sharpness"],
-                c=part["gap"],
-                norm=norm,
-                cmap="viridis",
                 marker=markers[factor],
                 s=18,
-                linewidths=0.4,
-                edgecolors="black" if converged else "#cc3311",
+                linewidths=0.4 if filled else 1.0,
+                facecolors=colours if filled else "none",
+                edgecolors="black" if filled else colours,
             )
     axes.set(xlabel=r"Size $\Sigma_n\,\sigma_{w,n}$", ylabel=r"Sharpness $\Sigma_n\,\sigma_{g,n}$")
     plain_log_axes(axes)
@@ -87,13 +88,7 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
     if (runs["ended"] != "converged").any():
         handles.append(
             Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                markerfacecolor="0.7",
-                markeredgecolor="#cc3311",
-                label="Target loss not reached",
+                [], [], linestyle="", marker="o", color="0.4", markerfacecolor="none", label="Target loss not reached"
             )
         )
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.1)

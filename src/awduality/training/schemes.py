@@ -63,7 +63,7 @@ def dropout_mask(uniforms: Tensor, rates: Tensor) -> Tensor:
 
 
 def norm_decay(weights: Sequence[Tensor], decay: Tensor) -> Tensor:
-    """The gradient of the penalty β·‖w‖₂, the unsquared norm, is this factor times w: β/‖w‖₂ (authors' code).
+    """β/‖w‖₂: times w, it is the gradient of the penalty β·‖w‖₂, the unsquared norm (authors' code).
 
     The norm is over the weights of all layers. The penalty acts in the first epochs only (200 in the authors' code).
 
@@ -76,5 +76,5 @@ def norm_decay(weights: Sequence[Tensor], decay: Tensor) -> Tensor:
 
 
 def l2_decay(decay: Tensor) -> Tensor:
-    """The gradient of the usual penalty λ₂/2·‖w‖₂² is this factor times w: ``weight_decay`` of ``torch.optim.SGD``."""
+    """λ₂: times w, it is the gradient of the usual penalty λ₂/2·‖w‖₂² (``weight_decay`` of ``torch.optim.SGD``)."""
     return decay

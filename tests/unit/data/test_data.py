@@ -42,8 +42,11 @@ def test_pool_and_test_never_overlap(digits_file):
     assert not set(arrays["pool_indices"]) & set(arrays["test_indices"])
 
 
-@pytest.mark.parametrize(("pool", "test"), [((0, 1298), (0, 1)), ((1000, 400), (0, 1)), ((0, 1), (0, 501))])
-def test_asking_for_more_samples_than_there_are_is_refused(pool, test):
+@pytest.mark.parametrize(
+    ("pool", "test"),
+    [((0, 1298), (0, 1)), ((-5, 10), (0, 1)), ((0, 0), (0, 1)), ((1000, 400), (0, 1)), ((0, 1), (0, 501))],
+)
+def test_asking_for_samples_that_are_not_there_is_refused(pool, test):
     wanted = [dict(zip(("start", "count"), part, strict=True)) for part in (pool, test)]
     with pytest.raises(InputError, match=r"data\.(pool|test): wanted samples .* this dataset has (1297|500)"):
         split_arrays(load("digits", None), 1, *wanted)

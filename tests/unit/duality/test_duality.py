@@ -236,6 +236,22 @@ def test_images_are_paired_by_all_their_pixels(rng):
     assert torch.equal(nearest_pairs((train, labels[0]), (test, labels[1])).train, flat.train)
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "pairing", "match"),
+    [
+        ((5, 2, 5), (5, 2, 5), "nearest", "unknown pairing 'nearest': wanted test_to_train or train_to_test"),
+        ((5, 2, 5), (5, 3, 5), "test_to_train", "training inputs have 2 features each, test inputs 3"),
+        ((5, 2, 6), (5, 2, 5), "test_to_train", "got 5 inputs, 6 labels"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(train, test, pairing, match):
+    def samples(count, features, labels):
+        return np.zeros((count, features)), np.zeros(labels, int)
+
+    with pytest.raises(InputError, match=match):
+        nearest_pairs(samples(*train), samples(*test), pairing)
+
+
 def test_targets_that_are_no_classes_must_be_paired_by_the_user(rng):
     with pytest.raises(InputError, match="pass pairs="):
         nearest_pairs((rng.normal(size=(5, 2)), rng.normal(size=5)), (rng.normal(size=(5, 2)), rng.normal(size=5)))
