@@ -11,6 +11,7 @@ import yaml
 
 from awduality.commandline import parse, run
 from awduality.errors import InputError
+from awduality.factors import FACTORS
 from awduality.files import write_text
 
 HEADER = """# Configuration
@@ -47,6 +48,8 @@ def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: 
         kind = entry.get("type", "one of " + ", ".join(f"`{value}`" for value in entry.get("enum", [])))
         default = f"`{entry['default']}`" if "default" in entry else ""
         meaning = entry.get("description", f"the values of `defaults.{name}`")
+        if prefix == "defaults.":
+            meaning += f". Source: {FACTORS[name].source}"
         yield f"| `{prefix}{name}` | {kind} | {default} | {meaning} |"
         yield from keys(entry.get("properties", {}), definitions, f"{prefix}{name}.")
 

@@ -37,6 +37,11 @@ def planned(tree, *arguments):
     return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
 
 
+def heed_interrupts():
+    """A process that a shell starts in the background ignores SIGINT, and so do its children: undo that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def edit(path, old, new):
     text = path.read_text()
     assert old in text
@@ -149,6 +154,7 @@ def test_an_interrupted_run_keeps_its_finished_shards_and_resumes_with_the_same_
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     log = tree / "logs/slow/train/learning_rate-0.log"
