@@ -10,9 +10,8 @@ import pandas as pd
 from awduality.commandline import parse, run
 from awduality.factors import FACTORS
 from awduality.figures import factor, overview
+from awduality.figures.catalogue import OVERVIEW
 from awduality.figures.style import apply_style, savefig
-
-OVERVIEW = ("codeterminants", "duality", "estimate", "size")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,10 +29,9 @@ def main(argv: list[str] | None = None) -> None:
         figure = factor.draw_factor(arguments.figure, by_kind)
     elif tables["runs"].empty:
         figure = overview.draw_nothing("No run has a geometry: all diverged.")
-    elif arguments.figure == "duality":
-        figure = overview.draw_duality(tables["runs"], tables["duality-pairs"])
     else:
-        figure = getattr(overview, f"draw_{arguments.figure}")(tables["runs"])
+        draw = getattr(overview, f"draw_{arguments.figure}")
+        figure = draw(*(tables[table] for table in OVERVIEW[arguments.figure]))
     savefig(figure, [arguments.svg_out, arguments.png_out])
 
 

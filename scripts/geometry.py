@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
 from awduality.duality.summary import COLUMNS, Analysis, Row
-from awduality.files import read_arrays, write_arrays, write_table
+from awduality.files import read_arrays, read_table, write_arrays, write_table
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,8 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         "--directions-out", required=True, type=Path, help="arrays over directions and pairs (safetensors)"
     )
     arguments = parse(parser, argv)
-    with arguments.runs.open(newline="", encoding="utf-8") as stream:
-        runs = list(csv.DictReader(stream))
+    runs = read_table(arguments.runs)
     solutions = read_arrays(arguments.solutions)
     analysis = Analysis(read_split(arguments.split), arguments.layers, arguments.pairings, arguments.sharp_directions)
     rows: list[Row] = []

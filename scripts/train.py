@@ -16,8 +16,7 @@ from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
 from awduality.factors import BASELINE, FACTORS
 from awduality.files import write_arrays, write_table
-from awduality.networks import layer_names
-from awduality.plan import expand
+from awduality.plan import expand, layer_names
 from awduality.training.device import choose_device
 from awduality.training.loop import Solution, Training, train
 

@@ -11,7 +11,7 @@ from typing import Any
 from awduality.data.label_noise import noisy_count
 from awduality.errors import InputError
 from awduality.factors import FACTORS
-from awduality.plan import settings_from
+from awduality.plan import layer_names, settings_from
 
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,8 +120,7 @@ def _hint(error: Any) -> str:
 
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What no schema can say: keys that are each in range, but not together."""
-    pool, layer_count = config["data"]["pool"]["count"], config["network"]["hidden_layers"] + 1
-    known_layers = [f"fc{index}" for index in range(1, layer_count + 1)]
+    pool, known_layers = config["data"]["pool"]["count"], layer_names(config["network"]["hidden_layers"])
     for layer in config["layers"]:
         if layer not in known_layers:
             yield f"layers: got {layer!r}, wanted layers of the network: {', '.join(known_layers)}"

@@ -98,6 +98,12 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable
     write_text(path, text.getvalue())
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, every cell as text."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def _cell(value: Any) -> str:
     if hasattr(value, "item"):  # a NumPy or torch scalar
         value = value.item()

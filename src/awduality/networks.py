@@ -10,10 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-
-def layer_names(hidden_layers: int) -> list[str]:
-    """The linear layers of a network, in order: ``fc1``, ``fc2`` and so on."""
-    return [f"fc{index}" for index in range(1, hidden_layers + 2)]
+from awduality.plan import layer_names
 
 
 def fully_connected(widths: Sequence[int]) -> nn.Sequential:
@@ -22,10 +19,11 @@ def fully_connected(widths: Sequence[int]) -> nn.Sequential:
     Its linear layers are called ``fc1``, ``fc2``, … and have no bias, as in the authors' code.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for index, (inputs, outputs) in enumerate(pairwise(widths), start=1):
-        layers[f"fc{index}"] = nn.Linear(inputs, outputs, bias=False)
-        if index < len(widths) - 1:
-            layers[f"relu{index}"] = nn.ReLU()
+    names = layer_names(len(widths) - 2)
+    for name, (inputs, outputs) in zip(names, pairwise(widths), strict=True):
+        layers[name] = nn.Linear(inputs, outputs, bias=False)
+        if name != names[-1]:
+            layers[name.replace("fc", "relu")] = nn.ReLU()
     return nn.Sequential(layers).eval()
 
 

@@ -52,6 +52,11 @@ class Shard:
         return list(expand(defaults, self.factor, self.values, self.seeds))
 
 
+def layer_names(hidden_layers: int) -> list[str]:
+    """The linear layers of a network, in order: ``fc1``, ``fc2`` and so on."""
+    return [f"fc{index}" for index in range(1, hidden_layers + 2)]
+
+
 def settings_from(values: Mapping[str, Any]) -> Settings:
     """All factors in their canonical order and number type, so that 0 and 0.0 are the same setting."""
     return {name: factor.kind(values[name]) for name, factor in FACTORS.items()}

@@ -1,6 +1,5 @@
 """Every script's ``main()``, one after the other as the pipeline calls them, and what each says to bad input."""
 
-import csv
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from tests.settings import AUTHORS
 
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json
+from awduality.files import read_table as rows
 
 DEFAULTS = {**AUTHORS, "batch_size": 20, "train_size": 100, "width": 6}
 TRAINING = {
@@ -115,11 +115,6 @@ def results(tmp_path_factory):
         ),
     )
     return folder
-
-
-def rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_the_plan_names_the_runs_that_the_tables_hold(results):

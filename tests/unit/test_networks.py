@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from awduality.networks import from_weights, fully_connected, layer_names
+from awduality.networks import from_weights, fully_connected
+from awduality.plan import layer_names
 
 
 def test_layers_are_named_in_order_and_have_no_bias():

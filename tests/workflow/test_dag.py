@@ -1,6 +1,5 @@
 """The DAG of every shipped config, and what Snakemake says to bad input. Nothing is executed here."""
 
-import csv
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from awduality.config import resolve
+from awduality.files import read_table
 from awduality.plan import sweep_values
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
@@ -107,8 +107,7 @@ def test_the_committed_numbers_are_those_of_the_shipped_config(root, name):
     overlay = {} if name == "digits" else yaml.safe_load((root / f"config/{name}.yaml").read_text())
     config = resolve(default, overlay, schema)
     for factor in config["sweeps"]:
-        with (root / f"figures/{name}/{factor}-gap.csv").open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = read_table(root / f"figures/{name}/{factor}-gap.csv")
         assert [float(row["value"]) for row in rows] == sweep_values(config, factor)
         assert {int(row["runs"]) for row in rows} == {config["seeds"]}
 

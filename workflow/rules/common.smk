@@ -24,6 +24,7 @@ sys.path.insert(0, str(SOURCE))
 
 from awduality.config import resolve
 from awduality.errors import InputError
+from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from awduality.plan import shards
 
 
@@ -46,9 +47,6 @@ ENVIRONMENT = str(ROOT / "environment.yml")
 
 SPLIT = RESULTS / "data" / f"{CONFIG['data']['source']}.safetensors"
 CARD = SPLIT.with_suffix(".json")
-OVERVIEW_FIGURES = ["codeterminants", "duality", "estimate", "size"]
-FACTOR_TABLES = ["gap", "directions", "training"]
-OVERVIEW_TABLES = ["runs", "duality-pairs"]
 
 
 def as_json(value):
@@ -121,7 +119,7 @@ def smallest_train_size():
 
 def figure_names():
     """A figure per sweep, and those over all runs."""
-    return [*CONFIG["sweeps"], *OVERVIEW_FIGURES]
+    return [*CONFIG["sweeps"], *OVERVIEW]
 
 
 def figure_outputs():
@@ -132,16 +130,17 @@ def figure_outputs():
 
 def number_files():
     """The tables that hold the numbers of all figures."""
-    names = [f"{factor}-{table}" for factor in CONFIG["sweeps"] for table in FACTOR_TABLES]
-    return [FIGURES / f"{name}.csv" for name in [*names, *OVERVIEW_TABLES]]
+    return sorted({FIGURES / f"{table}.csv" for figure in figure_names() for table in tables_of(figure)})
 
 
 def numbers_of(wildcards):
     """The tables that one figure is drawn from."""
-    if wildcards.figure not in OVERVIEW_FIGURES:
-        return [FIGURES / f"{wildcards.figure}-{table}.csv" for table in FACTOR_TABLES]
-    tables = ["duality-pairs", "runs"] if wildcards.figure == "duality" else ["runs"]
-    return [FIGURES / f"{table}.csv" for table in tables]
+    return [FIGURES / f"{table}.csv" for table in tables_of(wildcards.figure)]
+
+
+def tables_of(figure):
+    """The names of the tables behind a figure."""
+    return OVERVIEW.get(figure) or [f"{figure}-{table}" for table in FACTOR_TABLES]
 
 
 def gpu_request(wildcards):

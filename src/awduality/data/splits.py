@@ -30,6 +30,11 @@ class Split:
     test_labels: np.ndarray  # (T,) int64
     classes: int
 
+    @property
+    def test(self) -> tuple[np.ndarray, np.ndarray]:
+        """The test samples and their labels."""
+        return self.test_inputs, self.test_labels
+
     def train(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The first ``size`` samples of the pool: the clean training set of a run of this training size."""
         return self.pool_inputs[:size], self.pool_labels[:size]

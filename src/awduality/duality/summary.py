@@ -67,24 +67,21 @@ class Analysis:
             weights: layer name -> (outputs, inputs) matrix.
             train_size: the number of clean training samples of the run.
 
-        Returns: A row per layer and pairing, and arrays named ``<run>/<layer>/eigenvalues`` and
+        Returns:
+            A row per layer and pairing, and arrays named ``<run>/<layer>/eigenvalues`` and
             ``<run>/<layer>/<pairing>/<array>``.
         """
         model = from_weights(weights)
-        train, test = self._split.train(train_size), (self._split.test_inputs, self._split.test_labels)
+        train, test = self._split.train(train_size), self._split.test
+        weight_norm = float(np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values())))
         rows, arrays = [], {}
         for layer in self._layers:
             probe = LayerProbe(model, layer)
             basis = spectrum(layer_hessian(probe, train))
+            norms = {"layer_norm": float(torch.linalg.vector_norm(probe.weight)), "weight_norm": weight_norm}
             arrays[f"{run}/{layer}/eigenvalues"] = basis.eigenvalues.numpy()
             for pairing in self._pairings:
                 result = decompose_in_basis(probe, basis, train, test, self._find_pairs(train_size, pairing))
-                norms = {
-                    "layer_norm": float(torch.linalg.vector_norm(probe.weight)),
-                    "weight_norm": float(
-                        np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values()))
-                    ),
-                }
                 rows.append({"run": run, "layer": layer, "pairing": pairing, **summary(result, self._sharp), **norms})
                 arrays |= {f"{run}/{layer}/{pairing}/{name}": array for name, array in _kept(result).items()}
         return rows, arrays
@@ -92,8 +89,7 @@ class Analysis:
     def _find_pairs(self, train_size: int, pairing: Pairing) -> Pairs:
         key = (train_size, pairing)
         if key not in self._pairs:
-            test = (self._split.test_inputs, self._split.test_labels)
-            self._pairs[key] = nearest_pairs(self._split.train(train_size), test, pairing)
+            self._pairs[key] = nearest_pairs(self._split.train(train_size), self._split.test, pairing)
         return self._pairs[key]
 
 

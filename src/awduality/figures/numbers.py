@@ -62,8 +62,8 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     plan = read_json(folder / "plan.json")
     planned = pd.DataFrame(plan["runs"]).set_index("id")
     shards = sorted(planned["shard"].unique())
-    runs = pd.concat([_table(folder / "runs" / f"{shard}.csv") for shard in shards])
-    geometry = pd.concat([_table(folder / "geometry" / f"{shard}.csv") for shard in shards])
+    runs = pd.concat([pd.read_csv(folder / "runs" / f"{shard}.csv") for shard in shards])
+    geometry = pd.concat([pd.read_csv(folder / "geometry" / f"{shard}.csv") for shard in shards])
     chosen = geometry[(geometry["layer"] == layer) & (geometry["pairing"] == pairing)]
     if chosen.empty and not geometry.empty:
         raise InputError(
@@ -85,10 +85,6 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     joined["ended"] = joined["stop_reason"].mask(dead, "dead")
     labels = {"dataset": read_json(folder / "config.json")["data"]["source"], "layer": layer, "pairing": pairing}
     return Results(labels, plan["sweeps"], joined, arrays)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
 
 
 def runs_of_sweep(results: Results, factor: str) -> Iterator[tuple[int | float, pd.DataFrame]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from awduality.factors import format_value
 from awduality.figures.style import (
     COLUMN,
     PAGE,
@@ -24,6 +23,7 @@ from awduality.figures.style import (
     factor_markers,
     letter,
     plain_log_axes,
+    plain_log_ticks,
 )
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -70,27 +70,8 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
     axes.set(xlabel=r"Size $\Sigma_n\,\sigma_{w,n}$", ylabel=r"Sharpness $\Sigma_n\,\sigma_{g,n}$")
     plain_log_axes(axes)
     bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label="Generalization gap (nats)", pad=0.02)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=markers[factor],
-            markerfacecolor="0.7",
-            markeredgecolor="black",
-            label=factor_label(factor),
-        )
-        for factor in runs["factor"].unique()
-    ]
-    if (runs["ended"] != "converged").any():
-        handles.append(
-            Line2D(
-                [], [], linestyle="", marker="o", color="0.4", markerfacecolor="none", label="Target loss not reached"
-            )
-        )
+    plain_log_ticks(bar.ax.yaxis, *bar.ax.get_ylim())
+    handles = _handles(runs, dict.fromkeys(markers, "0.7"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.1)
     return figure
 
@@ -166,20 +147,19 @@ def _scatter(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
                 linestyle="",
                 markeredgewidth=0.4,
             )
-        label = factor_label(factor)
-        axes.plot(
-            [],
-            [],
-            linestyle="",
-            marker=markers[factor],
-            color=colours[factor],
-            markeredgecolor="black",
-            markeredgewidth=0.4,
-            label=label,
-        )
-    if (runs["ended"] != "converged").any():
-        axes.plot(
-            [], [], linestyle="", marker="o", color="0.4", markerfacecolor="none", label="Target loss\nnot reached"
-        )
     plain_log_axes(axes)
-    axes.figure.legend(loc="outside right center", handletextpad=0.2)
+    axes.figure.legend(handles=_handles(runs, colours), loc="outside right center", handletextpad=0.2)
+
+
+def _handles(runs: pd.DataFrame, faces: Mapping[str, Any]) -> list[Line2D]:
+    """The legend's marker of every factor that is drawn, and the hollow one where it occurs."""
+    markers = factor_markers()
+    edge: dict[str, Any] = {"linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.4}
+    handles = [
+        Line2D([], [], marker=markers[factor], markerfacecolor=faces[factor], label=factor_label(factor), **edge)
+        for factor in runs["factor"].unique()
+    ]
+    if (runs["ended"] != "converged").any():
+        hollow: dict[str, Any] = {"linestyle": "", "marker": "o", "color": "0.4", "markerfacecolor": "none"}
+        handles.append(Line2D([], [], label="Target loss\nnot reached", **hollow))
+    return handles

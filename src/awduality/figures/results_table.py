@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from awduality.claims.statistics import mean_interval
 from awduality.errors import InputError
 from awduality.factors import BASELINE, FACTORS, format_value
+from awduality.files import read_table
 
 Rows = Sequence[dict[str, str]]
 
@@ -29,7 +29,7 @@ def results_table(figures: Path) -> str:
     lines = [" | ".join(_COLUMNS), "|".join(["---"] * len(_COLUMNS))]
     for factor in FACTORS:
         path = figures / f"{factor}-gap.csv"
-        rows = [row for row in _read(path) if row["shown"] == "converged"] if path.exists() else []
+        rows = [row for row in read_table(path) if row["shown"] == "converged"] if path.exists() else []
         if rows:
             first, last = rows[0], rows[-1]
             ends = " → ".join(format_value(float(row["value"])) for row in (first, last))
@@ -37,17 +37,12 @@ def results_table(figures: Path) -> str:
                 " → ".join(f"{float(row[f'{name}_mean']):.3f}" for row in (first, last))
                 for name in ("gap", "sharp_part", "flat_part")
             )
-            change = _paired_change(_read(figures / "runs.csv"), factor, first["value"], last["value"])
+            change = _paired_change(read_table(figures / "runs.csv"), factor, first["value"], last["value"])
             name = f"[{FACTORS[factor].plain}]({figures.as_posix()}/{factor}.png)"
             lines.append(" | ".join([name, ends, gap, change, sharp, flat]))
     if len(lines) == 2:
         raise InputError(f"{figures} holds no numbers of a converged sweep: run the pipeline, or name another folder")
     return "".join(f"| {line} |\n" for line in lines)
-
-
-def _read(path: Path) -> Rows:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _paired_change(runs: Rows, factor: str, first: str, last: str) -> str:

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -97,12 +98,15 @@ def letter(axes: Axes, text: str) -> None:
 def plain_log_axes(axes: Axes) -> None:
     """Logarithmic axes with ticks written as plain numbers, for data that span less than two decades."""
     axes.set(xscale="log", yscale="log")
-    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        axis.set_major_locator(
-            LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 6 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0))
-        )
-        axis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
-        axis.set_minor_formatter(NullFormatter())
+    plain_log_ticks(axes.xaxis, *axes.get_xlim())
+    plain_log_ticks(axes.yaxis, *axes.get_ylim())
+
+
+def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Ticks as plain numbers on one logarithmic axis from ``low`` to ``high``."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 6 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def savefig(figure: Figure, paths: Sequence[Path]) -> None:

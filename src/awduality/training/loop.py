@@ -122,11 +122,10 @@ def _initial_ensemble(
     def column(factor: str) -> Tensor:
         return torch.tensor([run.settings[factor] for run in runs], dtype=torch.float32, device=device).view(-1, 1, 1)
 
-    def widths(run: Run) -> list[int]:
-        return [split.pool_inputs.shape[1], *[int(run.settings["width"])] * training.hidden_layers, split.classes]
-
+    hidden = [int(runs[0].settings["width"])] * training.hidden_layers  # runs of a stack have one shape
+    widths = [split.pool_inputs.shape[1], *hidden, split.classes]
     initial = [
-        schemes.initial_weights(widths(run), run.settings["init_scale"], training.root_seed, run.seed) for run in runs
+        schemes.initial_weights(widths, run.settings["init_scale"], training.root_seed, run.seed) for run in runs
     ]
     weights = [torch.from_numpy(np.stack(layer)).to(device) for layer in zip(*initial, strict=True)]
     return Ensemble(weights, streams, column("learning_rate"), column("dropout"), column("weight_decay"), column("l2"))
