@@ -135,5 +135,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}: needs {needed} training samples ({clean} clean, {needed - clean} mislabelled), "
                 f"but data.pool.count is {pool}; make the pool larger or the value smaller"
             )
+        if level > 0 and needed == clean:
+            yield f"{where}: label noise {level} adds no sample to {clean}: they are added by tens; raise either"
         if settings["batch_size"] > clean:
             yield f"{where}: a batch of {settings['batch_size']} is larger than the {clean} training samples"

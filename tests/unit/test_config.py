@@ -56,6 +56,10 @@ def test_resolving_leaves_its_arguments_alone(default, schema):
         ({"defaults": {"dropout": 1.0}}, "dropout: got 1.0, wanted less than 1"),
         ({"sweeps": {"train_size": [5000]}}, "needs 5000 training samples .* data.pool.count is 1297"),
         ({"sweeps": {"label_noise": [0.5]}}, r"needs 1600 training samples \(800 clean, 800 mislabelled\)"),
+        (
+            {"sweeps": {"label_noise": [0.01]}},
+            "label noise 0.01 adds no sample to 800: they are added by tens",
+        ),
         ({"sweeps": {"batch_size": [801]}}, "a batch of 801 is larger than the 800 training samples"),
         ({"layers": ["fc4"]}, "layers: got 'fc4', wanted layers of the network: fc1, fc2, fc3"),
         ({"sweeps": {}}, "sweeps: got {}, wanted at least 1 entries"),

@@ -1,9 +1,10 @@
 """Label noise as in the authors' code: wrongly labelled samples are added to the clean ones.
 
-The clean samples stay the same N; at noise level ρ the training set holds N/(1 − ρ) samples in all. Losses, Hessian and
-pairs use the clean part only. The authors keep the total at a round number (4,590 at ρ = 0.13), which moves their clean
-part by up to 7 samples of 4,000; here the clean part is exactly N, so that all values of ρ are compared on the same
-samples.
+The clean samples stay the same N; at noise level ρ the training set holds about N/(1 − ρ) samples in all. The number
+added is a multiple of ten, which gives the authors' totals: 4,400, 4,590, 4,800 and 5,000 for N = 4,000. It also
+matters: at B = 25 a total of 4,802 would end every epoch with a batch of two, whose step makes the loss spike.
+Losses, Hessian and pairs use the clean part only, which is exactly N here (3,993 to 4,000 in the authors' code), so
+that all values of ρ are compared on the same samples.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from awduality.streams import stream
 
 
 def noisy_count(train_size: int, level: float) -> int:
-    """How many mislabelled samples are added to ``train_size`` clean ones: N·ρ/(1 − ρ), rounded."""
-    return round(train_size * level / (1 - level))
+    """How many mislabelled samples are added to ``train_size`` clean ones: N·ρ/(1 − ρ), down to a multiple of ten."""
+    return 10 * int(train_size * level / (1 - level) / 10 + 1e-9)
 
 
 def wrong_labels(labels: np.ndarray, classes: int, root_seed: int, seed: int) -> np.ndarray:

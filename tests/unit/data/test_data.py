@@ -147,8 +147,8 @@ def test_importing_torchvision_twice_gives_the_same_module():
     assert sys.modules["torchvision.datasets"] is first
 
 
-@pytest.mark.parametrize(("level", "added"), [(0.0, 0), (0.091, 400), (0.13, 598), (0.167, 802), (0.2, 1000)])
-def test_label_noise_adds_to_4000_clean_samples(level, added):
+@pytest.mark.parametrize(("level", "added"), [(0.0, 0), (0.091, 400), (0.13, 590), (0.167, 800), (0.2, 1000)])
+def test_label_noise_gives_the_authors_totals_on_4000_clean_samples(level, added):
     assert noisy_count(4000, level) == added
 
 
