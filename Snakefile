@@ -1,7 +1,8 @@
-"""Activity–weight duality: data → training → geometry → figures, for one config at a time.
+"""Activity–weight duality: data → training → geometry → claims → figures, for one config at a time.
 
 snakemake --cores all                                    the default config, config/config.yaml
 snakemake --cores all --configfile config/mnist.yaml     another one, laid over the default
+snakemake claims                                         judge the claims again from the numbers that lie there
 snakemake figures                                        redraw figures/<name>/ from the numbers that lie there
 """
 
@@ -25,14 +26,17 @@ include: "workflow/rules/plan.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/geometry.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
 
 
 rule all:
-    """Everything that the config asks for: results, and the figures drawn from them."""
+    """Everything that the config asks for: results, verdicts, and the figures drawn from them."""
     default_target: True
     input:
         RESULTS / "plan.json",
         training_outputs(),
         geometry_outputs(),
+        null_outputs(),
+        RESULTS / "claims.json",
         figure_outputs(),

@@ -30,8 +30,11 @@ Unknown keys, wrong types and values out of range are refused before anything ru
 |---|---|
 | `config.yaml` | scikit-learn's embedded digits, every factor: two minutes on two cores |
 | `mnist.yaml` | MNIST at the authors' scale, every value of their table, ten seeds |
-| `fashion_mnist.yaml` | the same on Fashion-MNIST; not run by us |
+| `mnist-confirm.yaml` | the same on other samples, with other initial weights: confirms what `mnist.yaml` explored |
+| `fashion_mnist.yaml` | as `mnist.yaml`, on Fashion-MNIST; not run by us |
 | `smoke.yaml` | a whole run in seconds, for tests |
+
+`claims.yaml` holds the claims under test; they are the same for every config.
 
 Two environment variables say where, not what, so they are not part of a config: `AWDUALITY_DATA`, the folder that holds
 `MNIST/raw/` and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto`, `cpu` or `cuda`.

@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 
 from awduality.commandline import parse, run
+from awduality.duality import controls, summary
+from awduality.factors import FACTORS
 from awduality.figures import numbers
+from awduality.figures.null_numbers import null_curve_rows, null_run_rows, read_nulls
 from awduality.files import write_table
 
 
@@ -20,13 +23,16 @@ COLUMNS = {
     "gap": columns([*LABELS, "value", "runs", *numbers.ENDS, "shown"], *numbers.MEASURES),
     "directions": columns(["value", "n"], "sigma_g", "sigma_w_cumulative", "c", "eigenvalue"),
     "training": ["value", "seed", "steps", "train_loss", "test_loss"],
-    "runs": [*LABELS, "run", "factor", "value", "seed", "ended", *numbers.RUN_MEASURES],
+    "runs": [*LABELS, "run", "factor", "seed", "ended", *FACTORS, "train_loss", "test_error"]
+    + [name for name in (*summary.COLUMNS, *summary.NULL_COLUMNS) if name not in ("run", *LABELS)],
     "duality-pairs": ["run", "test_loss", "dual_loss"],
+    "null-curves": [*LABELS, "null", "curve", "n", "mean", "low", "high", "curves"],
+    "null-runs": [*controls.COLUMNS],
 }
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write three tables per sweep and two over all runs; a config without a converged run still gets its headers."""
+    """Write three tables per sweep and those over all runs; a config without a converged run still gets its headers."""
     parser = argparse.ArgumentParser(prog="scripts/figure_numbers.py", description=__doc__)
     parser.add_argument("--results", required=True, type=Path, help="results/<config>")
     parser.add_argument("--layer", required=True, help="the layer to show")
@@ -36,11 +42,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--figures-out", required=True, type=Path, help="figures/<config>")
     arguments = parse(parser, argv)
     results = numbers.read_results(arguments.results, arguments.layer, arguments.pairing)
-    tables = {"runs": numbers.run_rows(results), "duality-pairs": numbers.duality_rows(results)}
+    nulls = read_nulls(arguments.results)
+    tables = {
+        "runs": numbers.run_rows(results),
+        "samples": numbers.sample_rows(results),
+        "duality-pairs": numbers.duality_rows(results),
+        "null-curves": null_curve_rows(nulls, results.labels),
+        "null-runs": null_run_rows(nulls),
+    }
     for factor in results.sweeps:
         tables[f"{factor}-gap"] = numbers.gap_rows(results, factor)
         tables[f"{factor}-directions"] = numbers.direction_rows(results, factor)
         tables[f"{factor}-training"] = numbers.training_rows(results, factor)
+    COLUMNS["samples"] = ["sample", *results.sweeps]
     for name, rows in tables.items():
         kind = name if name in COLUMNS else name.rpartition("-")[2]
         write_table(arguments.figures_out / f"{name}.csv", rows, COLUMNS[kind])

@@ -10,7 +10,8 @@ import numpy as np
 
 from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
-from awduality.duality.summary import COLUMNS, Analysis, Row
+from awduality.duality.analysis import Analysis, weights_of
+from awduality.duality.summary import COLUMNS, NULL_COLUMNS, Row
 from awduality.files import read_arrays, read_table, write_arrays, write_table
 
 
@@ -23,6 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--layers", required=True, nargs="+", help="fc2 …")
     parser.add_argument("--pairings", required=True, nargs="+", choices=["test_to_train", "train_to_test"])
     parser.add_argument("--sharp-directions", required=True, type=int, help="directions that make up the sharp part")
+    parser.add_argument("--root-seed", required=True, type=int, help="of the random numbers of the nulls")
+    parser.add_argument("--shuffles", required=True, type=int, help="draws of shuffled scalars, averaged")
     parser.add_argument("--geometry-out", required=True, type=Path, help="a row per run, layer and pairing (CSV)")
     parser.add_argument(
         "--directions-out", required=True, type=Path, help="arrays over directions and pairs (safetensors)"
@@ -30,7 +33,14 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(parser, argv)
     runs = read_table(arguments.runs)
     solutions = read_arrays(arguments.solutions)
-    analysis = Analysis(read_split(arguments.split), arguments.layers, arguments.pairings, arguments.sharp_directions)
+    analysis = Analysis(
+        read_split(arguments.split),
+        arguments.layers,
+        arguments.pairings,
+        arguments.sharp_directions,
+        arguments.root_seed,
+        arguments.shuffles,
+    )
     rows: list[Row] = []
     arrays: dict[str, np.ndarray] = {}
     progress = Progress(len(runs), "run")
@@ -38,13 +48,12 @@ def main(argv: list[str] | None = None) -> None:
         if entry["stop_reason"] == "diverged":
             logging.info("run %s diverged: it has no geometry", entry["run"])
         else:
-            prefix = f"{entry['run']}/weights/"
-            weights = {name.removeprefix(prefix): w for name, w in solutions.items() if name.startswith(prefix)}
-            new_rows, new_arrays = analysis.network(entry["run"], weights, int(entry["train_size"]))
+            weights = weights_of(solutions, entry["run"])
+            new_rows, new_arrays = analysis.network(entry["run"], int(entry["seed"]), weights, int(entry["train_size"]))
             rows += new_rows
             arrays |= new_arrays
         progress(1)
-    write_table(arguments.geometry_out, rows, COLUMNS)
+    write_table(arguments.geometry_out, rows, [*COLUMNS, *NULL_COLUMNS])
     write_arrays(arguments.directions_out, arrays)
 
 

@@ -24,7 +24,7 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
         InputError: all problems found, one per line.
     """
     config = _merged(default, overlay)
-    problems = list(_schema_problems(config, schema))
+    problems = list(schema_problems(config, schema))
     if not problems:
         config = _canonical(config)
         problems = list(_contradictions(config))
@@ -56,7 +56,8 @@ def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+def schema_problems(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """What a JSON schema finds wrong, one line per problem: what was got, what was wanted, what to do."""
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 

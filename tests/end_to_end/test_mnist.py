@@ -7,7 +7,7 @@ from tests.settings import AUTHORS
 
 from awduality.data.sources import load
 from awduality.data.splits import read_split, split_arrays
-from awduality.duality.summary import Analysis
+from awduality.duality.analysis import Analysis
 from awduality.files import write_arrays
 from awduality.plan import expand
 from awduality.training.loop import Training, train
@@ -24,10 +24,12 @@ def measured(mnist_root, tmp_path_factory):
     split = read_split(path)
     training = Training(2, 1, target_loss=1e-3, target_accuracy=0.99, max_steps=400_000, weight_decay_epochs=200)
     solutions = train(list(expand(AUTHORS, "baseline", [], range(10))), split, training, torch.device("cpu"))
-    analysis = Analysis(split, ["fc2"], ["test_to_train"], 10)
+    analysis = Analysis(split, ["fc2"], ["test_to_train"], 10, root_seed=1, shuffles=1)
     names = ("fc1", "fc2", "fc3")
     rows = [
-        analysis.network(solution.run.id, dict(zip(names, solution.weights, strict=True)), 4000)[0][0]
+        analysis.network(solution.run.id, solution.run.seed, dict(zip(names, solution.weights, strict=True)), 4000)[0][
+            0
+        ]
         for solution in solutions
     ]
     return solutions, rows

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import copy_tree, run_snakemake
 
+from awduality.figures.catalogue import OVERVIEW
+
 pytestmark = pytest.mark.slow
 CONFIG = ("--configfile", "config/smoke.yaml")
 
@@ -60,8 +62,11 @@ def test_the_run_leaves_every_result_and_figure_and_nothing_else(finished):
         for suffix in ("csv", "safetensors")
     }
     tables = [f"{factor}-{t}" for factor in ("batch_size", "label_noise") for t in ("gap", "directions", "training")]
-    expected |= {f"figures/smoke/{table}.csv" for table in [*tables, "runs", "duality-pairs"]}
-    figures = ["batch_size", "label_noise", "codeterminants", "duality", "estimate", "size"]
+    tables += ["runs", "duality-pairs", "null-curves", "null-runs", "samples"]
+    expected |= {f"figures/smoke/{table}.csv" for table in tables}
+    expected |= {f"results/smoke/nulls/baseline-{block}.{kind}" for block in (0, 1) for kind in ("csv", "safetensors")}
+    expected |= {"results/smoke/claims.json", "figures/smoke/claims.json"}
+    figures = ["batch_size", "label_noise", *OVERVIEW]
     expected |= {f"figures/smoke/{figure}.{suffix}" for figure in figures for suffix in ("svg", "png")}
     assert made == expected
 
@@ -72,7 +77,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_every_step_logs_its_own_command_line(finished):
     logs = list((finished / "logs").rglob("*.log"))
-    assert len(logs) == 2 + 6 + 6 + 1 + 6
+    assert len(logs) == 2 + 6 + 6 + 2 + 1 + 1 + 9
     assert all("python scripts/" in log.read_text() for log in logs)
 
 
@@ -127,7 +132,7 @@ def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(reru
     for folder in ("results", "logs", ".snakemake"):
         shutil.rmtree(rerun / folder)
     edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
-    assert planned(rerun, "figures") == {"figures": 1, "draw": 6}
+    assert planned(rerun, "figures") == {"figures": 1, "draw": 9}
 
 
 def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):

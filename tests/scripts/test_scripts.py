@@ -9,9 +9,11 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from tests.conftest import ROOT
 from tests.settings import AUTHORS
 
 from awduality.errors import InputError
+from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from awduality.files import read_arrays, read_json
 from awduality.files import read_table as rows
 
@@ -73,9 +75,31 @@ def geometry(folder, shard):
         "geometry",
         *("--split", folder / "data/digits.safetensors", "--runs", folder / f"runs/{shard}.csv"),
         *("--solutions", folder / f"runs/{shard}.safetensors", "--layers", "fc2", "--pairings", "test_to_train"),
-        *("--sharp-directions", 10, "--geometry-out", folder / f"geometry/{shard}.csv"),
+        *("--sharp-directions", 10, "--root-seed", 1, "--shuffles", 3),
+        *("--geometry-out", folder / f"geometry/{shard}.csv"),
         *("--directions-out", folder / f"geometry/{shard}.safetensors"),
     )
+
+
+def nulls(folder):
+    call(
+        "nulls",
+        *("--split", folder / "data/digits.safetensors", "--runs", folder / f"runs/{BASELINE}.csv"),
+        *("--solutions", folder / f"runs/{BASELINE}.safetensors", "--layers", "fc2", "--pairing", "test_to_train"),
+        *("--sharp-directions", 10, "--root-seed", 1, "--shuffles", 3, "--rescalings", 2),
+        *("--nulls-out", folder / f"nulls/{BASELINE}.csv"),
+        *("--curves-out", folder / f"nulls/{BASELINE}.safetensors"),
+    )
+
+
+def claims(figures, target):
+    call(
+        "claims",
+        *("--claims", ROOT / "config/claims.yaml", "--schema", ROOT / "workflow/schemas/claims.schema.yaml"),
+        *("--runs", figures / "runs.csv", "--null-runs", figures / "null-runs.csv"),
+        *("--samples", figures / "samples.csv", "--root-seed", 1, "--claims-out", target),
+    )
+    return target.read_bytes()
 
 
 def numbers(folder, layer, figures):
@@ -101,19 +125,9 @@ def results(tmp_path_factory):
     train(folder, SWEEP, "learning_rate", [0.05, 100.0, 1e30])
     for shard in (BASELINE, SWEEP):
         geometry(folder, shard)
-    call(
-        "figure_numbers",
-        *(
-            "--results",
-            folder,
-            "--layer",
-            "fc2",
-            "--pairing",
-            "test_to_train",
-            "--figures-out",
-            folder.parent / "figures",
-        ),
-    )
+    nulls(folder)
+    numbers(folder, "fc2", folder.parent / "figures")
+    claims(folder.parent / "figures", folder.parent / "figures/claims.json")
     return folder
 
 
@@ -163,20 +177,32 @@ def test_means_in_the_figures_are_those_of_the_tables(results):
 
 
 def draw(results, figure, target):
-    tables = ["learning_rate-gap", "learning_rate-directions", "learning_rate-training"]
-    if figure != "learning_rate":
-        tables = ["runs", "duality-pairs"] if figure == "duality" else ["runs"]
-    paths = [results.parent / f"figures/{table}.csv" for table in tables]
+    tables = OVERVIEW.get(figure, [f"{figure}-{table}.csv" for table in FACTOR_TABLES])
+    paths = [results.parent / "figures" / table for table in tables]
     call("draw", figure, "--numbers", *paths, "--svg-out", target / "f.svg", "--png-out", target / "f.png")
     return (target / "f.svg").read_bytes(), (target / "f.png").read_bytes()
 
 
-@pytest.mark.parametrize("figure", ["learning_rate", "codeterminants", "duality", "estimate", "size"])
+@pytest.mark.parametrize("figure", ["learning_rate", *OVERVIEW])
 def test_a_figure_is_drawn_in_both_formats_and_to_the_same_bytes_again(results, figure, tmp_path):
     svg, png = draw(results, figure, tmp_path / "one")
     assert svg.startswith(b"<?xml")
     assert png.startswith(b"\x89PNG")
     assert (svg, png) == draw(results, figure, tmp_path / "two")
+
+
+def test_judging_the_claims_again_gives_the_same_bytes(results, tmp_path):
+    committed = (results.parent / "figures/claims.json").read_bytes()
+    assert claims(results.parent / "figures", tmp_path / "claims.json") == committed
+
+
+def test_claims_without_runs_in_the_config_are_not_tested_and_identities_hold(results):
+    found = {row["id"]: row for row in read_json(results.parent / "figures/claims.json")}
+    untested = ("multi-learner", "dropout/gap", "pair-direction", "factors")  # one pairing, one sweep
+    assert {found[name]["verdict"] for name in untested} == {"not tested"}
+    assert all(found[name]["reason"] for name in untested)
+    assert {row["verdict"] for row in found.values() if row["identity"]} == {"supported"}
+    assert found["learning_rate/gap"]["excluded"] == 4  # two that died and two that diverged
 
 
 def test_the_figure_of_a_sweep_marks_values_that_diverged(results, tmp_path):
@@ -198,7 +224,7 @@ def test_overview_figures_say_so_when_no_run_has_a_geometry(results, tmp_path):
         "--png-out",
         tmp_path / "f.png",
     )
-    assert "No run has a geometry" in (tmp_path / "f.svg").read_text()
+    assert "no run has a geometry" in (tmp_path / "f.svg").read_text()
 
 
 def test_a_class_without_partners_is_refused_before_training(tmp_path):

@@ -14,7 +14,8 @@ from awduality.files import read_table
 from awduality.plan import sweep_values
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
-CONFIGS = ["config", "mnist", "fashion_mnist", "smoke"]
+CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke"]
+STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw"]
 
 
 def jobs(output):
@@ -27,7 +28,7 @@ def jobs(output):
 def test_every_shipped_config_has_a_complete_dag(tree, snakemake, config):
     output = snakemake(tree, "--dry-run", "--configfile", f"config/{config}.yaml").stdout
     counts = jobs(output)
-    assert set(counts) == {"all", "plan", "prepare_data", "train", "geometry", "figure_numbers", "draw", "total"}
+    assert set(counts) == {"all", "plan", "prepare_data", *STEPS, "total"}
     assert counts["train"] == counts["geometry"] > 1
 
 
@@ -39,7 +40,7 @@ def test_plain_snakemake_runs_the_default_config_on_all_cores(tree, snakemake):
 
 def test_the_target_figures_asks_for_every_figure(tree, snakemake):
     output = snakemake(tree, "figures", "--dry-run").stdout
-    assert jobs(output)["draw"] == 13
+    assert jobs(output)["draw"] == 16
 
 
 def test_a_job_runs_the_environments_own_python(tree, snakemake):
@@ -98,7 +99,7 @@ def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake)
     (tree / "mine.yaml").write_text("name: mine\nsweeps: {width: [10, 20]}")
     counts = jobs(snakemake(tree, "--dry-run", "--configfile", "mine.yaml").stdout)
     assert counts["train"] == 2  # the baseline and one sweep
-    assert counts["draw"] == 5
+    assert counts["draw"] == 8
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist"])

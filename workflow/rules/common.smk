@@ -24,7 +24,8 @@ sys.path.insert(0, str(SOURCE))
 
 from awduality.config import resolve
 from awduality.errors import InputError
-from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
+from awduality.factors import BASELINE
+from awduality.figures.catalogue import CLAIM_TABLES, FACTOR_TABLES, OVERVIEW
 from awduality.plan import shards
 
 
@@ -111,6 +112,12 @@ def geometry_outputs():
     return [RESULTS / "geometry" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
 
 
+def null_outputs():
+    """The nulls of the baseline's shards."""
+    names = [name for name, shard in SHARDS.items() if shard.factor == BASELINE]
+    return [RESULTS / "nulls" / f"{name}.{suffix}" for name in names for suffix in ("csv", "safetensors")]
+
+
 def smallest_train_size():
     """The number of clean training samples of the smallest runs."""
     sizes = CONFIG["sweeps"].get("train_size", [])
@@ -125,22 +132,23 @@ def figure_names():
 def figure_outputs():
     """Every figure in both formats, with the numbers drawn."""
     pictures = [FIGURES / f"{name}.{suffix}" for name in figure_names() for suffix in ("svg", "png")]
-    return [*number_files(), *pictures]
+    return [*number_files(), FIGURES / "claims.json", *pictures]
 
 
 def number_files():
-    """The tables that hold the numbers of all figures."""
-    return sorted({FIGURES / f"{table}.csv" for figure in figure_names() for table in tables_of(figure)})
+    """The tables that hold the numbers of all figures and claims."""
+    tables = {table for figure in figure_names() for table in tables_of(figure)} | set(CLAIM_TABLES)
+    return sorted(FIGURES / table for table in tables if table.endswith(".csv"))
 
 
 def numbers_of(wildcards):
-    """The tables that one figure is drawn from."""
-    return [FIGURES / f"{table}.csv" for table in tables_of(wildcards.figure)]
+    """The files that one figure is drawn from."""
+    return [FIGURES / table for table in tables_of(wildcards.figure)]
 
 
 def tables_of(figure):
-    """The names of the tables behind a figure."""
-    return OVERVIEW.get(figure) or [f"{figure}-{table}" for table in FACTOR_TABLES]
+    """The names of the files behind a figure."""
+    return OVERVIEW.get(figure) or [f"{figure}-{table}.csv" for table in FACTOR_TABLES]
 
 
 def gpu_request(wildcards):

@@ -8,11 +8,12 @@ rule figures:
 
 
 rule figure_numbers:
-    """The numbers that the figures show, as tables beside them."""
+    """The numbers that the figures show and that claims are judged from, as tables beside them."""
     input:
         plan=RESULTS / "plan.json",
         training=training_outputs(),
         geometry=geometry_outputs(),
+        nulls=null_outputs(),
     output:
         number_files(),
     log:

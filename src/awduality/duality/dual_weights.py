@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -47,3 +48,22 @@ def dual_weights(weight: Tensor, train_activities: Tensor, test_activities: Tens
     silent = squared[:, 0] == 0
     right = train_activities / squared.masked_fill(silent[:, None], 1.0)
     return DualWeights(left, right, ~(silent & (left != 0).any(1)))
+
+
+def other_dual(dual: DualWeights, activities: Tensor, direction: Tensor) -> DualWeights:
+    """Another member of the family of duals, not of least norm: every ΔW′ along one direction v of the inputs.
+
+    ΔW′ = (W Δa) vᵀ / (v·a) differs from the least-norm ΔW by an N with N a = 0, so (W + ΔW′) a = W a′ as well.
+
+    Args:
+        dual: the least-norm dual.
+        activities: a, (P, n).
+        direction: v, (n,), the same for all pairs.
+
+    Returns:
+        The other dual; it does not exist where v·a = 0 but W Δa ≠ 0.
+    """
+    overlap = activities @ direction
+    right = direction / overlap.masked_fill(overlap == 0, 1.0)[:, None]
+    right = torch.where((overlap == 0)[:, None], 0.0, right)
+    return DualWeights(dual.left, right, dual.exists & ~((overlap == 0) & (dual.left != 0).any(1)))

@@ -1,19 +1,10 @@
-"""One row and a few arrays per run, layer and pairing: what the pipeline keeps of a decomposition."""
+"""The numbers of a decomposition that fit in a table's row: what the pipeline keeps of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
-import torch
 
-from awduality.curvature.layer_hessian import layer_hessian
-from awduality.curvature.spectrum import spectrum
-from awduality.data.splits import Split
-from awduality.duality.decomposition import Decomposition, decompose_in_basis
-from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
-from awduality.networks import from_weights
-from awduality.probe import LayerProbe
+from awduality.duality.decomposition import Decomposition, Directions
 
 TOLERANCE = 1e-10
 """Directions of smaller eigenvalue, relative to the largest, span the null space. The basis is arbitrary there, and so
@@ -35,8 +26,13 @@ COLUMNS = (
     "sigma_g_norm",  # (Σ_n σ_g²)^½, the same in every orthonormal basis
     "sigma_w_norm",  # (Σ_n σ_w²)^½
     "c_median",  # over the directions above the tolerance
+    "c_sharpest",  # mean c of the sharpest quarter of the directions above the tolerance
+    "c_flattest",  # mean c of the flattest quarter
+    "sharpness_rank",  # Spearman's correlation of σ_g and the eigenvalue over the directions above the tolerance
+    "spectra_correlation",  # correlation of log σ_g and log σ_w over the same
     "top_eigenvalue",
     "trace",
+    "quadratic",  # ½ Σ_n λ_n (σ_w² + μ_w²) = ½ ⟨ΔWᵀ H ΔW⟩, second order in ΔW, without the test loss
     "rank",  # number of directions above the tolerance
     "layer_norm",  # |W|, Frobenius
     "weight_norm",  # the same over all layers
@@ -44,79 +40,83 @@ COLUMNS = (
     "dropped",  # pairs without a dual
     "output_error",  # largest |(W + ΔW) a − W a′| over largest |W a′|
     "loss_error",  # largest |ℓ(a; W + ΔW) − ℓ(a′; W)|
+    "estimate_error",  # |estimate − ⟨ℓ(a′; W) − ℓ(a; W)⟩|
+    "size_error",  # |Σ_n (σ_w² + μ_w²) / ⟨|W Δa|²/|a|²⟩ − 1|
 )
 
+SPECTRUM = (
+    *("sharp_part", "flat_part", "mean_term", "estimate", "c_median", "c_sharpest", "c_flattest"),
+    *("sharpness_rank", "spectra_correlation"),
+)
 
-class Analysis:
-    """The decomposition of many networks on one split; pairs are found once per training size and pairing."""
+BALANCED = (
+    *("sharp_part", "flat_part", "sigma_g_total", "sigma_w_total", "sigma_w_norm", "top_eigenvalue", "trace"),
+    *("quadratic", "layer_norm"),
+)
 
-    def __init__(self, split: Split, layers: Sequence[str], pairings: Sequence[Pairing], sharp_directions: int) -> None:
-        self._split = split
-        self._layers = layers
-        self._pairings = pairings
-        self._sharp = sharp_directions
-        self._pairs: dict[tuple[int, Pairing], Pairs] = {}
+NULL_COLUMNS = (
+    *(f"{name}_shuffled" for name in SPECTRUM),  # with shuffled scalars, mean over the draws
+    "sharp_part_random",  # in a random basis
+    "estimate_random",
+    "basis_error",  # |estimate − that in the random basis|
+    "sigma_g_total_other",  # with another dual, ΔW′ = (W Δa) āᵀ/(ā·a), ā the mean activity over the pairs
+    "sigma_w_total_other",
+    "output_error_other",
+    *(f"{name}_balanced" for name in BALANCED),  # of the same function in its balanced form
+)
+"""Controls, for the first pairing only; see ``awduality.duality.nulls``."""
 
-    def network(
-        self, run: str, weights: Mapping[str, np.ndarray], train_size: int
-    ) -> tuple[list[Row], dict[str, np.ndarray]]:
-        """Analyse every layer of one network.
 
-        Args:
-            run: the run's id, the first part of every array's name.
-            weights: layer name -> (outputs, inputs) matrix.
-            train_size: the number of clean training samples of the run.
+def above_tolerance(eigenvalues: np.ndarray) -> np.ndarray:
+    """(M,) bool: the directions that are not in the null space of the Hessian."""
+    return np.asarray(eigenvalues > TOLERANCE * eigenvalues[0])
 
-        Returns:
-            A row per layer and pairing, and arrays named ``<run>/<layer>/eigenvalues`` and
-            ``<run>/<layer>/<pairing>/<array>``.
-        """
-        model = from_weights(weights)
-        train, test = self._split.train(train_size), self._split.test
-        weight_norm = float(np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values())))
-        rows, arrays = [], {}
-        for layer in self._layers:
-            probe = LayerProbe(model, layer)
-            basis = spectrum(layer_hessian(probe, train))
-            norms = {"layer_norm": float(torch.linalg.vector_norm(probe.weight)), "weight_norm": weight_norm}
-            arrays[f"{run}/{layer}/eigenvalues"] = basis.eigenvalues.numpy()
-            for pairing in self._pairings:
-                result = decompose_in_basis(probe, basis, train, test, self._find_pairs(train_size, pairing))
-                rows.append({"run": run, "layer": layer, "pairing": pairing, **summary(result, self._sharp), **norms})
-                arrays |= {f"{run}/{layer}/{pairing}/{name}": array for name, array in _kept(result).items()}
-        return rows, arrays
 
-    def _find_pairs(self, train_size: int, pairing: Pairing) -> Pairs:
-        key = (train_size, pairing)
-        if key not in self._pairs:
-            self._pairs[key] = nearest_pairs(self._split.train(train_size), self._split.test, pairing)
-        return self._pairs[key]
+def spectrum_numbers(directions: Directions, eigenvalues: np.ndarray, sharp_directions: int) -> dict[str, float]:
+    """What is said of σ_g, σ_w and c over the directions: real ones, or those of a null; see ``COLUMNS``."""
+    from scipy.stats import spearmanr
+
+    above = above_tolerance(eigenvalues)
+    order = directions.by_sharpness
+    c = directions.c[order[above[order]]]
+    sigma_g, sigma_w = directions.sigma_g[above], directions.sigma_w[above]
+    quarter, varies = len(c) // 4, (sigma_g > 0) & (sigma_w > 0)
+    enough = varies.sum() > 2
+    return {
+        "sharp_part": directions.sharp_part(sharp_directions),
+        "flat_part": directions.flat_part(sharp_directions),
+        "mean_term": float(directions.mean_term.sum()),
+        "estimate": directions.estimate,
+        "c_median": float(np.median(c)) if len(c) else 0.0,
+        "c_sharpest": float(c[:quarter].mean()) if quarter else np.nan,
+        "c_flattest": float(c[-quarter:].mean()) if quarter else np.nan,
+        "sharpness_rank": float(spearmanr(sigma_g, eigenvalues[above]).statistic) if enough else np.nan,
+        "spectra_correlation": float(np.corrcoef(np.log(sigma_g[varies]), np.log(sigma_w[varies]))[0, 1])
+        if enough
+        else np.nan,
+    }
 
 
 def summary(result: Decomposition, sharp_directions: int) -> Row:
     """The numbers of a decomposition that fit in a table's row; see ``COLUMNS``."""
-    above = result.eigenvalues > TOLERANCE * result.eigenvalues[0]
+    above = above_tolerance(result.eigenvalues)
+    second_moment = result.sigma_w**2 + result.mean_w**2
+    mean_square = float(np.mean(result.dual_norm**2))
     return {
         "gap": result.gap,
-        "estimate": result.estimate,
-        "sharp_part": result.sharp_part(sharp_directions),
-        "flat_part": result.flat_part(sharp_directions),
-        "mean_term": float(result.mean_term.sum()),
+        **spectrum_numbers(result, result.eigenvalues, sharp_directions),
         "sigma_g_total": float(result.sigma_g[above].sum()),
         "sigma_w_total": float(result.sigma_w[above].sum()),
         "sigma_g_norm": float(np.linalg.norm(result.sigma_g)),
         "sigma_w_norm": float(np.linalg.norm(result.sigma_w)),
-        "c_median": float(np.median(result.c[above])) if above.any() else 0.0,
         "top_eigenvalue": float(result.eigenvalues[0]),
         "trace": float(result.eigenvalues.sum()),
+        "quadratic": float(0.5 * np.sum(result.eigenvalues * second_moment)),
         "rank": int(above.sum()),
         "pairs": len(result.test_loss),
         "dropped": result.dropped,
         "output_error": result.output_error,
         "loss_error": float(np.abs(result.dual_loss - result.test_loss).max()),
+        "estimate_error": abs(result.estimate - float(np.mean(result.test_loss - result.train_loss))),
+        "size_error": abs(float(second_moment.sum()) / mean_square - 1) if mean_square else 0.0,
     }
-
-
-def _kept(result: Decomposition) -> dict[str, np.ndarray]:
-    names = ("sigma_g", "sigma_w", "mean_g", "mean_w", "c", "train_loss", "test_loss", "dual_loss", "dual_norm")
-    return {name: getattr(result, name) for name in names}

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 FACTOR_TABLES = ("gap", "directions", "training")
 """The tables of a sweep, ``<factor>-<table>.csv``; its figure is named after the factor."""
 
+CLAIM_TABLES = ("runs.csv", "null-runs.csv", "samples.csv")
+"""The tables that claims are judged from; no figure needs to show them."""
+
 OVERVIEW: Mapping[str, tuple[str, ...]] = {
-    "codeterminants": ("runs",),
-    "duality": ("runs", "duality-pairs"),
-    "estimate": ("runs",),
-    "size": ("runs",),
+    "codeterminants": ("runs.csv",),
+    "duality": ("runs.csv", "duality-pairs.csv"),
+    "estimate": ("runs.csv",),
+    "nulls": ("null-curves.csv",),
+    "predictors": ("claims.json",),
+    "size": ("runs.csv",),
+    "verdicts": ("claims.json",),
 }
-"""The figures over all runs, and their tables."""
+"""The figures over all runs, and the files that each is drawn from."""

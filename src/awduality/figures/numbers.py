@@ -15,27 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awduality.claims.statistics import mean_interval
+from awduality.claims.measure import sweep_series
+from awduality.claims.statistics import mean_interval, slopes
 from awduality.duality.summary import TOLERANCE
 from awduality.errors import InputError
-from awduality.factors import BASELINE, FACTORS
+from awduality.factors import FACTORS
 from awduality.files import read_arrays, read_json
 
 Row = dict[str, Any]
 
 MEASURES = ("gap", "estimate", "sharp_part", "flat_part")
 """What is shown with intervals for every value of a factor."""
-
-RUN_MEASURES = {
-    "gap": "gap",
-    "estimate": "estimate",
-    "sharpness": "sigma_g_total",
-    "size": "sigma_w_total",
-    "layer_norm": "layer_norm",
-    "output_error": "output_error",
-    "loss_error": "loss_error",
-}
-"""What is shown of every run, and the column of the geometry that holds it."""
 
 ENDS = ("converged", "budget", "dead", "diverged")
 """How a run can end; dead is a budget run whose network is silent, so that the layer has no curvature."""
@@ -49,6 +39,7 @@ class Results:
 
     labels: Mapping[str, str]  # dataset, layer and pairing: they stand in every table
     sweeps: Mapping[str, list[int | float]]  # factor -> its values
+    geometry: pd.DataFrame  # a row per run, layer and pairing
     runs: pd.DataFrame  # a row per run, by id: settings, how it ended, the plan's shard and sweeps, geometry if any
     arrays: Mapping[str, np.ndarray]  # "<run>/history/<name>", "<run>/eigenvalues", "<run>/<name>"
 
@@ -77,6 +68,8 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
             run, _, rest = name.partition("/")
             if rest == f"{layer}/eigenvalues":
                 arrays[f"{run}/eigenvalues"] = array
+            elif rest == "test_losses":
+                arrays[name] = array
             elif rest.startswith(f"{layer}/{pairing}/"):
                 arrays[f"{run}/{rest.removeprefix(f'{layer}/{pairing}/')}"] = array
     joined = runs.set_index("run").join(chosen.set_index("run")).loc[planned.index]
@@ -84,7 +77,7 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     dead = (joined["stop_reason"] == "budget") & (joined["rank"] == 0)
     joined["ended"] = joined["stop_reason"].mask(dead, "dead")
     labels = {"dataset": read_json(folder / "config.json")["data"]["source"], "layer": layer, "pairing": pairing}
-    return Results(labels, plan["sweeps"], joined, arrays)
+    return Results(labels, plan["sweeps"], geometry, joined, arrays)
 
 
 def runs_of_sweep(results: Results, factor: str) -> Iterator[tuple[int | float, pd.DataFrame]]:
@@ -132,7 +125,7 @@ def direction_rows(results: Results, factor: str) -> list[Row]:
             continue
         curves = [_curves(results.arrays, run) for run in chosen.index]
         length = min(len(curve["eigenvalue"]) for curve in curves)
-        ranks = _spread(length)
+        ranks = spread(length)
         columns: dict[str, np.ndarray] = {}
         for name in curves[0]:
             mean, half = mean_interval(np.stack([curve[name][:length] for curve in curves]))
@@ -172,21 +165,51 @@ def training_rows(results: Results, factor: str) -> list[Row]:
                     "train_loss": train[epoch],
                     "test_loss": test[epoch],
                 }
-                for epoch in _spread(len(train))
+                for epoch in spread(len(train))
             ]
     return rows
 
 
 def run_rows(results: Results) -> list[Row]:
-    """A row per run that has a geometry: what the figures over all runs show."""
+    """A row per run, layer and pairing, those shown first: settings, how the run ended, every measure."""
+    measured = results.geometry.set_index(["layer", "pairing", "run"]).sort_index()
+    combinations = results.geometry[["layer", "pairing"]].drop_duplicates().itertuples(index=False, name=None)
+    shown = (results.labels["layer"], results.labels["pairing"])
     rows = []
-    for run, entry in results.runs.dropna(subset=["gap"]).iterrows():
-        factor = entry["shard"].rpartition("-")[0]  # a run other than the baseline belongs to one sweep
-        value = "" if factor == BASELINE else FACTORS[factor].kind(entry[factor])
-        row: Row = {**results.labels, "run": run, "factor": factor, "value": value}
-        row |= {"seed": entry["seed"], "ended": entry["ended"]}
-        rows.append(row | {name: entry[column] for name, column in RUN_MEASURES.items()})
+    for layer, pairing in sorted(combinations, key=lambda names: names != shown):
+        of_layer = measured.loc[layer, pairing]
+        for run, entry in results.runs.iterrows():
+            factor = entry["shard"].rpartition("-")[0]  # a run other than the baseline belongs to one sweep
+            row: Row = {"dataset": results.labels["dataset"], "layer": layer, "pairing": pairing, "run": run}
+            row |= {"factor": factor, "seed": entry["seed"], "ended": entry["ended"]}
+            row |= {name: FACTORS[name].kind(entry[name]) for name in FACTORS}
+            row |= {name: entry[name] for name in ("train_loss", "test_error")}
+            rows.append(row | (of_layer.loc[run].to_dict() if run in of_layer.index else {}))
     return rows
+
+
+def sample_rows(results: Results) -> list[Row]:
+    """A row per test sample: how its loss changes along every sweep, the mean over seeds of the slope.
+
+    Rounded to seven digits: these numbers are only resampled.
+    """
+    losses = {
+        run: results.arrays[f"{run}/test_losses"]
+        for run in results.runs.index
+        if f"{run}/test_losses" in results.arrays
+    }
+    converged = results.runs[(results.runs["ended"] == "converged") & results.runs.index.isin(list(losses))]
+    columns: dict[str, np.ndarray] = {}
+    for factor in results.sweeps:
+        swept = converged[[factor in sweeps for sweeps in converged["sweeps"]]]
+        if len(swept):
+            series = sweep_series(swept, factor, np.stack([losses[run] for run in swept.index]))
+            columns |= {factor: np.mean(slopes(series), axis=0)} if series else {}
+    count = max(map(len, columns.values()), default=0)
+    return [
+        {"sample": place, **{factor: float(f"{column[place]:.7g}") for factor, column in columns.items()}}
+        for place in range(count)
+    ]
 
 
 def duality_rows(results: Results) -> list[Row]:
@@ -198,6 +221,6 @@ def duality_rows(results: Results) -> list[Row]:
     return []
 
 
-def _spread(length: int) -> np.ndarray:
+def spread(length: int) -> np.ndarray:
     """Up to 60 positions in 0 … length − 1, evenly spread on a logarithmic axis, both ends among them."""
     return np.unique(np.geomspace(1, length, min(length, _POINTS)).round().astype(int)) - 1

@@ -29,6 +29,16 @@ from awduality.figures.style import (
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
+def shown(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have a geometry, for the layer and pairing that figures show: those of the first row."""
+    first = (
+        runs[(runs["layer"] == runs["layer"].iloc[0]) & (runs["pairing"] == runs["pairing"].iloc[0])]
+        if len(runs)
+        else runs
+    )
+    return first.dropna(subset=["gap"])
+
+
 def draw_estimate(runs: pd.DataFrame) -> Figure:
     """The sum over directions against the measured gap, a point per run."""
     figure, axes = _single()
@@ -42,7 +52,7 @@ def draw_estimate(runs: pd.DataFrame) -> Figure:
 def draw_size(runs: pd.DataFrame) -> Figure:
     """Size against the norm of the layer's weights, a point per run."""
     figure, axes = _single()
-    _scatter(axes, runs, "layer_norm", "size")
+    _scatter(axes, runs, "layer_norm", "sigma_w_total")
     axes.set(xlabel=r"Weight norm $\|W\|$", ylabel=r"Size $\Sigma_n\,\sigma_{w,n}$")
     return figure
 
@@ -51,7 +61,7 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
     """The paper's message in one picture: sharpness against size, the gap as colour, a marker per factor."""
     figure = Figure(figsize=(PAGE * 0.75, 3.6), layout="constrained")
     axes = figure.subplots()
-    runs = _drawable(axes, runs, ["gap", "size", "sharpness"])
+    runs = _drawable(axes, runs, ["gap", "sigma_w_total", "sigma_g_total"])
     norm = LogNorm(runs["gap"].min(), runs["gap"].max())
     markers = factor_markers()
     for factor, rows in _by_factor(runs):
@@ -59,8 +69,8 @@ def draw_codeterminants(runs: pd.DataFrame) -> Figure:
         for part, filled in ((rows[converged], True), (rows[~converged], False)):
             colours = colormaps["viridis"](norm(part["gap"].to_numpy(float)))
             axes.scatter(
-                part["size"],
-                part["sharpness"],
+                part["sigma_w_total"],
+                part["sigma_g_total"],
                 marker=markers[factor],
                 s=18,
                 linewidths=0.4 if filled else 1.0,

@@ -12,6 +12,7 @@ from torch import nn
 from awduality import decompose, nearest_pairs
 from awduality.curvature.layer_hessian import layer_hessian
 from awduality.curvature.spectrum import Spectrum, spectrum
+from awduality.duality.changes import pair_changes
 from awduality.duality.decomposition import decompose_in_basis
 from awduality.duality.dual_weights import dual_weights
 from awduality.errors import InputError
@@ -104,7 +105,7 @@ def test_the_decomposition_equals_the_definitions_pair_by_pair(layer):
     probe = LayerProbe(model, layer)
     basis = spectrum(layer_hessian(probe, train))
     pairs = nearest_pairs(train, test)
-    result = decompose_in_basis(probe, basis, train, test, pairs)
+    result = decompose_in_basis(pair_changes(probe, train, test, pairs), basis)
     expected = plainly_decomposed(model, layer, train, test, pairs, basis.eigenvectors.numpy())
     found = (result.mean_g, result.mean_w, result.sigma_g, result.sigma_w)
     for ours, oracle in zip(found, expected[:4], strict=True):
@@ -126,7 +127,8 @@ def test_the_sum_over_directions_is_the_same_in_any_orthonormal_basis():
     pairs = nearest_pairs(train, test)
     hessian_basis = spectrum(layer_hessian(probe, train))
     random_basis = Spectrum(hessian_basis.eigenvalues, torch.linalg.qr(torch.randn(24, 24, dtype=torch.float64)).Q)
-    one, other = (decompose_in_basis(probe, basis, train, test, pairs) for basis in (hessian_basis, random_basis))
+    changes = pair_changes(probe, train, test, pairs)
+    one, other = (decompose_in_basis(changes, basis) for basis in (hessian_basis, random_basis))
     assert one.estimate == pytest.approx(other.estimate, abs=1e-12)
     for name in ("sigma_g", "sigma_w"):
         means = getattr(one, f"mean_{name[-1]}"), getattr(other, f"mean_{name[-1]}")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from awduality import decompose
-from awduality.duality.summary import COLUMNS, Analysis, summary
+from awduality.duality.analysis import Analysis
+from awduality.duality.summary import COLUMNS, NULL_COLUMNS, summary
 from awduality.networks import from_weights
 
 
@@ -14,14 +15,15 @@ def weights():
 
 
 def test_a_row_per_layer_and_pairing_with_the_numbers_of_decompose(digits, weights):
-    analysis = Analysis(digits, ["fc2", "fc3"], ["test_to_train", "train_to_test"], 10)
-    rows, arrays = analysis.network("abc", weights, 200)
+    analysis = Analysis(digits, ["fc2", "fc3"], ["test_to_train", "train_to_test"], 10, root_seed=1, shuffles=3)
+    rows, arrays = analysis.network("abc", 0, weights, 200)
     assert [(row["layer"], row["pairing"]) for row in rows] == [
         (layer, pairing) for layer in ("fc2", "fc3") for pairing in ("test_to_train", "train_to_test")
     ]
     direct = decompose(from_weights(weights), "fc3", digits.train(200), (digits.test_inputs, digits.test_labels))
     row = rows[2]
-    assert set(row) == set(COLUMNS)
+    assert set(row) == {*COLUMNS, *NULL_COLUMNS}
+    assert set(rows[3]) == set(COLUMNS)  # nulls for the first pairing only
     assert row["estimate"] == direct.estimate
     assert row["sharp_part"] + row["flat_part"] + row["mean_term"] == pytest.approx(row["estimate"])
     assert row["layer_norm"] == pytest.approx(np.linalg.norm(weights["fc3"]))
@@ -50,17 +52,18 @@ def test_totals_leave_out_the_directions_whose_basis_is_arbitrary(digits, weight
 
 
 def test_one_analysis_pairs_every_training_size_on_its_own(digits, weights):
-    analysis = Analysis(digits, ["fc2"], ["test_to_train"], 10)
-    both = [analysis.network("abc", weights, size)[0][0] for size in (100, 300)]
-    alone = [
-        Analysis(digits, ["fc2"], ["test_to_train"], 10).network("abc", weights, size)[0][0] for size in (100, 300)
-    ]
+    def analysis():
+        return Analysis(digits, ["fc2"], ["test_to_train"], 10, root_seed=1, shuffles=3)
+
+    shared = analysis()
+    both = [shared.network("abc", 0, weights, size)[0][0] for size in (100, 300)]
+    alone = [analysis().network("abc", 0, weights, size)[0][0] for size in (100, 300)]
     assert both == alone
     assert both[0]["estimate"] != both[1]["estimate"]
 
 
 def test_a_dead_network_has_a_row_and_no_gap(digits, weights):
     silent = {**weights, "fc1": -np.abs(weights["fc1"])}
-    rows, _ = Analysis(digits, ["fc2"], ["test_to_train"], 10).network("abc", silent, 200)
+    rows, _ = Analysis(digits, ["fc2"], ["test_to_train"], 10, root_seed=1, shuffles=3).network("abc", 0, silent, 200)
     assert rows[0]["gap"] == pytest.approx(0, abs=1e-12)
     assert rows[0]["rank"] == 0

@@ -5,8 +5,17 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
+from awduality.factors import FACTORS
 from awduality.figures import numbers
-from awduality.figures.numbers import Results, direction_rows, duality_rows, gap_rows, run_rows, training_rows
+from awduality.figures.numbers import (
+    Results,
+    direction_rows,
+    duality_rows,
+    gap_rows,
+    run_rows,
+    sample_rows,
+    training_rows,
+)
 
 LABELS = {"dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
 
@@ -15,7 +24,8 @@ def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
     geometry = {"gap": gap, "estimate": gap + 0.01, "sharp_part": gap / 2, "flat_part": gap / 3}
     geometry |= {"sigma_g_total": 10 * gap, "sigma_w_total": 20 * gap, "layer_norm": 3.0}
     geometry |= {"output_error": 1e-16, "loss_error": 2e-16}
-    return {
+    settings = {factor: FACTORS[factor].kind(1) for factor in FACTORS}
+    return settings | {
         "id": name,
         "shard": shard,
         "sweeps": sweeps,
@@ -25,6 +35,8 @@ def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
         "ended": ended,
         "epochs": 4,
         "steps": 40,
+        "train_loss": 1e-3,
+        "test_error": 0.05,
         **geometry,
     }
 
@@ -54,7 +66,14 @@ def results():
             arrays[f"{name}/c"] = np.array([0.2, 0.3, 0.1, 0.9])
             arrays[f"{name}/test_loss"] = np.array([1.0, 2.0]) + place
             arrays[f"{name}/dual_loss"] = np.array([1.5, 2.5]) + place
-    return Results(LABELS, {"learning_rate": [0.1, 0.5], "width": [30, 60]}, runs, arrays)
+        if runs.loc[name, "ended"] != "diverged":
+            arrays[f"{name}/test_losses"] = np.array([1.0, 2.0, 4.0]) * (1 + place)
+    geometry = runs[runs["gap"].notna()].reset_index(names="run")[["run", "gap", "sigma_g_total", "sigma_w_total"]]
+    tables = [
+        geometry.assign(layer="fc2", pairing=pairing, gap=geometry["gap"] * factor)
+        for pairing, factor in (("train_to_test", 0.5), ("test_to_train", 1.0))
+    ]
+    return Results(LABELS, {"learning_rate": [0.1, 0.5], "width": [30, 60]}, pd.concat(tables), runs, arrays)
 
 
 def test_a_value_holds_the_runs_of_its_own_sweep_only(results):
@@ -126,13 +145,29 @@ def test_training_curves_count_steps_and_keep_training_and_test_apart(results):
     assert [row["test_loss"] for row in rows] == [14.0, 13.0, 12.0, 11.0]
 
 
-def test_a_row_per_run_with_a_geometry_names_its_factor_and_value(results):
-    rows = {row["run"]: row for row in run_rows(results)}
-    assert set(rows) == {"b0", "b1", "l0", "l1", "l2", "w0"}
-    assert (rows["b0"]["factor"], rows["b0"]["value"]) == ("baseline", "")
-    assert (rows["w0"]["factor"], rows["w0"]["value"]) == ("width", 60)
-    assert (rows["l0"]["sharpness"], rows["l0"]["size"], rows["l0"]["ended"]) == (10.0, 20.0, "converged")
-    assert rows["l0"]["layer"] == "fc2"
+def test_a_row_per_run_and_pairing_names_its_factor_and_settings(results):
+    rows = run_rows(results)
+    assert [row["pairing"] for row in rows] == ["test_to_train"] * 7 + ["train_to_test"] * 7  # those shown come first
+    first = {row["run"]: row for row in rows[:7]}
+    assert first["b0"]["factor"] == "baseline"
+    assert (first["w0"]["factor"], first["w0"]["width"], first["w0"]["learning_rate"]) == ("width", 60, 0.1)
+    assert (first["l0"]["sigma_g_total"], first["l0"]["sigma_w_total"]) == (10.0, 20.0)
+    assert first["l0"]["ended"] == "converged"
+    assert first["l0"]["layer"] == "fc2"
+    assert rows[7 + 2]["gap"] == first["l0"]["gap"] / 2
+
+
+def test_a_diverged_run_is_a_row_without_measures(results):
+    diverged = next(row for row in run_rows(results) if row["run"] == "l3")
+    assert diverged["ended"] == "diverged"
+    assert "gap" not in diverged
+
+
+def test_the_slope_of_a_sample_is_over_converged_runs_of_seeds_with_two_values(results):
+    # Seed 0 has the baseline b0 (the second run) and l0 (the third); the other seeds have one converged run.
+    rows = sample_rows(results)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1.0, 2.0, 4.0])
+    assert "width" not in rows[0]  # no converged run at its other value
 
 
 def test_the_pairs_shown_are_those_of_the_first_run_with_a_geometry(results):
@@ -144,7 +179,7 @@ def test_the_pairs_shown_are_those_of_the_first_run_with_a_geometry(results):
 
 def test_points_of_a_curve_are_few_ascending_and_hold_both_ends():
     for length in (1, 2, 59, 60, 61, 900, 23_520):
-        places = numbers._spread(length)
+        places = numbers.spread(length)
         assert places[0] == 0
         assert places[-1] == length - 1
         assert len(places) <= 60

@@ -1,0 +1,42 @@
+"""Judge every claim from the numbers that lie beside the figures, and write the verdicts."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from awduality.claims.catalogue import read_claims
+from awduality.claims.evaluate import evaluate
+from awduality.commandline import parse, run
+from awduality.files import write_json
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write one object per claim, to the results and, the same, beside the figures."""
+    parser = argparse.ArgumentParser(prog="scripts/claims.py", description=__doc__)
+    parser.add_argument("--claims", required=True, type=Path, help="the claims under test (YAML)")
+    parser.add_argument("--schema", required=True, type=Path, help="what that file must look like (YAML)")
+    parser.add_argument("--runs", required=True, type=Path, help="a row per run, from figure_numbers.py")
+    parser.add_argument("--null-runs", required=True, type=Path, help="a row per null and draw, from the same")
+    parser.add_argument("--samples", required=True, type=Path, help="a row per test sample, from the same")
+    parser.add_argument("--root-seed", required=True, type=int, help="of the random arrangements")
+    parser.add_argument("--claims-out", required=True, nargs="+", type=Path, help="where the verdicts go (JSON)")
+    arguments = parse(parser, argv)
+    content, schema = (
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in (arguments.claims, arguments.schema)
+    )
+    runs, null_runs, samples = (pd.read_csv(path) for path in (arguments.runs, arguments.null_runs, arguments.samples))
+    rows = evaluate(read_claims(content, schema), runs, null_runs, samples, arguments.root_seed)
+    for path in arguments.claims_out:
+        write_json(path, rows)
+    counts = Counter(row["verdict"] for row in rows)
+    logging.info("%d claims: %s", len(rows), ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+
+
+if __name__ == "__main__":
+    run(main)

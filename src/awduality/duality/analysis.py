@@ -1,0 +1,156 @@
+"""Many networks decomposed on one split: a row and a few arrays per run, layer and pairing, nulls included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from awduality.curvature.layer_hessian import layer_hessian
+from awduality.curvature.spectrum import Spectrum, spectrum
+from awduality.data.splits import Split
+from awduality.duality.changes import PairChanges, dual_outputs, pair_changes
+from awduality.duality.decomposition import Decomposition, Directions, components, decomposition, moments
+from awduality.duality.dual_weights import other_dual
+from awduality.duality.nulls import Weights, balanced, null_stream, random_basis, shuffled_scalars
+from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
+from awduality.duality.summary import BALANCED, SPECTRUM, Row, above_tolerance, spectrum_numbers, summary
+from awduality.networks import from_weights
+from awduality.probe import LayerProbe
+
+KEPT = ("sigma_g", "sigma_w", "mean_g", "mean_w", "c", "train_loss", "test_loss", "dual_loss", "dual_norm")
+"""The arrays of a decomposition that are written for every run, layer and pairing."""
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """One layer of one network, for one pairing."""
+
+    probe: LayerProbe
+    basis: Spectrum
+    changes: PairChanges
+    projected: Tensor  # (P, M) components of every ΔW along every direction
+    result: Decomposition
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How networks are decomposed on one split; pairs are found once per training size and pairing."""
+
+    split: Split
+    layers: Sequence[str]
+    pairings: Sequence[Pairing]
+    sharp_directions: int
+    root_seed: int  # of the random numbers of the nulls
+    shuffles: int  # draws of shuffled scalars
+    _pairs: dict[tuple[int, Pairing], Pairs] = field(default_factory=dict)
+    _bases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def network(
+        self, run: str, seed: int, weights: Weights, train_size: int
+    ) -> tuple[list[Row], dict[str, np.ndarray]]:
+        """Analyse every layer of one network.
+
+        Args:
+            run: the run's id, the first part of every array's name.
+            seed: its seed index.
+            weights: layer name -> (outputs, inputs) matrix.
+            train_size: the number of clean training samples of the run.
+
+        Returns:
+            A row per layer and pairing, and arrays named ``<run>/test_losses`` (of all test samples),
+            ``<run>/<layer>/eigenvalues`` and ``<run>/<layer>/<pairing>/<array>``.
+        """
+        weight_norm = float(np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values())))
+        rows, arrays = [], {}
+        for layer in self.layers:
+            probe, basis = self._hessian(weights, layer, train_size)
+            arrays[f"{run}/test_losses"] = probe.losses(*probe.tensors(self.split.test)).numpy()
+            arrays[f"{run}/{layer}/eigenvalues"] = basis.eigenvalues.numpy()
+            for pairing in self.pairings:
+                found = self._decomposed(probe, basis, train_size, pairing)
+                row: Row = {"run": run, "layer": layer, "pairing": pairing, "weight_norm": weight_norm}
+                row |= self._summary(found)
+                if pairing == self.pairings[0]:
+                    row |= self._nulls(seed, found) | self._balanced(weights, layer, train_size)
+                rows.append(row)
+                arrays |= {f"{run}/{layer}/{pairing}/{name}": getattr(found.result, name) for name in KEPT}
+        return rows, arrays
+
+    def analyse(self, weights: Weights, layer: str, train_size: int) -> Analysed:
+        """Decompose one layer for the first pairing."""
+        return self._decomposed(*self._hessian(weights, layer, train_size), train_size, self.pairings[0])
+
+    def random_basis(self, seed: int, size: int) -> Tensor:
+        """The random basis of a seed index for layers of ``size`` weights, (size, size)."""
+        if (seed, size) not in self._bases:
+            self._bases[seed, size] = random_basis(size, null_stream(self.root_seed, seed, "random_basis"))
+        return self._bases[seed, size]
+
+    def shuffled(self, seed: int, found: Analysed) -> list[Directions]:
+        """The moments of a run with shuffled scalars, one per draw."""
+        generator = null_stream(self.root_seed, seed, "shuffled_scalars")
+        return shuffled_scalars(found.projected, found.changes.secants, generator, self.shuffles)
+
+    def rotated(self, seed: int, found: Analysed) -> Directions:
+        """The moments of a run in a random basis."""
+        return moments(found.projected @ self.random_basis(seed, found.projected.shape[1]), found.changes.secants)
+
+    def _hessian(self, weights: Weights, layer: str, train_size: int) -> tuple[LayerProbe, Spectrum]:
+        probe = LayerProbe(from_weights(weights), layer)
+        return probe, spectrum(layer_hessian(probe, self.split.train(train_size)))
+
+    def _decomposed(self, probe: LayerProbe, basis: Spectrum, train_size: int, pairing: Pairing) -> Analysed:
+        train, test = self.split.train(train_size), self.split.test
+        if (train_size, pairing) not in self._pairs:
+            self._pairs[train_size, pairing] = nearest_pairs(train, test, pairing)
+        changes = pair_changes(probe, train, test, self._pairs[train_size, pairing])
+        projected = components(changes.dual, basis.eigenvectors)
+        return Analysed(probe, basis, changes, projected, decomposition(changes, basis, projected))
+
+    def _summary(self, found: Analysed) -> Row:
+        norm = float(torch.linalg.vector_norm(found.probe.weight))
+        return {**summary(found.result, self.sharp_directions), "layer_norm": norm}
+
+    def _nulls(self, seed: int, found: Analysed) -> Row:
+        eigenvalues, sharp = found.result.eigenvalues, self.sharp_directions
+        draws = [spectrum_numbers(drawn, eigenvalues, sharp) for drawn in self.shuffled(seed, found)]
+        row: Row = {f"{name}_shuffled": float(np.mean([draw[name] for draw in draws])) for name in SPECTRUM}
+        rotated = self.rotated(seed, found)
+        row |= {
+            "sharp_part_random": rotated.sharp_part(sharp),
+            "estimate_random": rotated.estimate,
+            "basis_error": abs(rotated.estimate - found.result.estimate),
+        }
+        return row | _other_dual(found)
+
+    def _balanced(self, weights: Weights, layer: str, train_size: int) -> Row:
+        row = self._summary(self.analyse(balanced(weights), layer, train_size))
+        return {f"{name}_balanced": row[name] for name in BALANCED}
+
+
+def _other_dual(found: Analysed) -> Row:
+    """Sharpness and size under another dual, along the mean activity; nothing where some pair has no such dual."""
+    activities, weight = found.changes.activities, found.probe.weight
+    dual = other_dual(found.changes.dual, activities, activities.mean(0))
+    if not bool(dual.exists.all()):
+        return {}
+    changes = replace(found.changes, dual=dual)
+    along = moments(components(dual, found.basis.eigenvectors), changes.secants)
+    above = above_tolerance(found.result.eigenvalues)
+    output = activities @ weight.T + dual.left  # W a + W Δa
+    error = (dual_outputs(weight, dual, activities) - output).abs().max()
+    return {
+        "sigma_g_total_other": float(along.sigma_g[above].sum()),
+        "sigma_w_total_other": float(along.sigma_w[above].sum()),
+        "output_error_other": float(error / output.abs().max().clamp(min=1e-300)),
+    }
+
+
+def weights_of(solutions: Weights, run: str) -> dict[str, np.ndarray]:
+    """The weights of one run among the arrays of a shard: layer name -> (outputs, inputs) matrix."""
+    prefix = f"{run}/weights/"
+    return {name.removeprefix(prefix): array for name, array in solutions.items() if name.startswith(prefix)}

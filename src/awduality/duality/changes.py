@@ -1,0 +1,125 @@
+"""What the pairs of samples say of a layer, before any basis is chosen: dual weights and losses.
+
+The duality is checked here on every pair: the dual weights give the training sample the output, and so the loss, of the
+test sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from awduality.duality.dual_weights import DualWeights, dual_weights
+from awduality.duality.pairing import Pairs
+from awduality.errors import InputError
+from awduality.probe import Array, LayerProbe
+
+CHUNK = 256  # pairs whose dual weights are held as matrices at once
+_BYPASS_TOLERANCE = 1e-8  # relative difference of losses above which the layer cannot be all that the loss depends on
+
+
+@dataclass(frozen=True)
+class PairChanges:
+    """The P pairs that have a dual; losses in nats for the cross-entropy."""
+
+    layer: str
+    dual: DualWeights  # ΔW of each pair
+    activities: Tensor  # (P, n) training activity a
+    train_loss: Tensor  # (P,) ℓ(a; W)
+    test_loss: Tensor  # (P,) ℓ(a′; W)
+    dual_loss: Tensor  # (P,) ℓ(a; W + ΔW): equal to test_loss, since the duality is exact
+    output_error: float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|
+    dropped: int  # pairs without a dual: silent training activity, but another output wanted
+    gap: float  # mean test loss − mean training loss, over all samples
+
+    @property
+    def squared_norm(self) -> Tensor:
+        """(P,) |ΔW|²."""
+        return self.dual.left.square().sum(1) * self.dual.right.square().sum(1)
+
+    @property
+    def secants(self) -> Tensor:
+        """(P,) the scalars Δℓ/|ΔW|² that turn ΔW into g; 0 for an identical pair."""
+        squared = self.squared_norm
+        change = self.test_loss - self.train_loss
+        return torch.where(squared > 0, change / squared.masked_fill(squared == 0, 1.0), 0.0)
+
+
+def pair_changes(probe: LayerProbe, train: tuple[Array, Array], test: tuple[Array, Array], pairs: Pairs) -> PairChanges:
+    """The dual weights and losses of all pairs.
+
+    Raises:
+        InputError: pairs out of range or of unequal targets; no pair has a dual; a layer that the loss depends on by
+            another path.
+    """
+    inputs, targets = probe.tensors(train)
+    test_inputs, test_targets = probe.tensors(test)
+    _check_pairs(pairs, targets, test_targets)
+    activities, test_activities = probe.activities(inputs), probe.activities(test_inputs)
+    losses, test_losses = probe.losses(inputs, targets), probe.losses(test_inputs, test_targets)
+
+    dual = dual_weights(probe.weight, activities[pairs.train], test_activities[pairs.test])
+    kept = dual.exists
+    if not bool(kept.any()):
+        raise InputError(
+            f"no pair has a dual: the input of layer {probe.name!r} is zero for every training sample paired"
+        )
+    dual = dual[kept]
+    train_index, test_index = pairs.train[kept], pairs.test[kept]
+    output = test_activities[test_index] @ probe.weight.T
+    dual_output = dual_outputs(probe.weight, dual, activities[train_index])
+    dual_loss = probe.losses_at_output(inputs[train_index], targets[train_index], dual_output + probe.bias)
+    _check_not_bypassed(probe.name, dual_loss, test_losses[test_index])
+    return PairChanges(
+        layer=probe.name,
+        dual=dual,
+        activities=activities[train_index],
+        train_loss=losses[train_index],
+        test_loss=test_losses[test_index],
+        dual_loss=dual_loss,
+        output_error=float((dual_output - output).abs().max() / output.abs().max().clamp(min=1e-300)),
+        dropped=int((~kept).sum()),
+        gap=float(test_losses.mean() - losses.mean()),
+    )
+
+
+def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor) -> None:
+    if len(pairs.train) != len(pairs.test) or len(pairs) == 0:
+        raise InputError(
+            f"wanted as many training as test positions, and some: got {len(pairs.train)}, {len(pairs.test)}"
+        )
+    if any(index.is_floating_point() or index.dtype == torch.bool for index in (pairs.train, pairs.test)):
+        raise InputError(f"pairs are positions, so integers: got {pairs.train.dtype} and {pairs.test.dtype}")
+    for name, index, size in (("training", pairs.train, len(targets)), ("test", pairs.test, len(test_targets))):
+        if int(index.min()) < 0 or int(index.max()) >= size:
+            raise InputError(
+                f"pairs name {name} samples {int(index.min())} to {int(index.max())}, but there are {size}"
+            )
+    unequal = (targets[pairs.train] != test_targets[pairs.test]).reshape(len(pairs), -1).any(1)
+    if bool(unequal.any()):
+        raise InputError(
+            "a pair must have the same target on both sides, since its dual gives the training sample the test "
+            f"sample's loss: the targets of {int(unequal.sum())} pairs differ"
+        )
+
+
+def dual_outputs(weight: Tensor, dual: DualWeights, activities: Tensor) -> Tensor:
+    """(W + ΔW_k) a_k, computed with the changed weights themselves, (P, m)."""
+    parts = []
+    for first in range(0, len(activities), CHUNK):
+        part = slice(first, first + CHUNK)
+        changed = weight + dual[part].matrices()
+        parts.append(torch.bmm(changed, activities[part, :, None])[:, :, 0])
+    return torch.cat(parts)
+
+
+def _check_not_bypassed(layer: str, dual_loss: Tensor, test_loss: Tensor) -> None:
+    difference = ((dual_loss - test_loss).abs() / (1 + test_loss.abs())).max()
+    if not float(difference) <= _BYPASS_TOLERANCE:
+        raise InputError(
+            f"layer {layer!r} is bypassed: with the layer's output of the test sample, the training sample's loss "
+            f"differs from the test sample's by up to {float(difference):.3g} (relative), so some path from input to "
+            "loss does not pass through the layer (a residual connection, say): the duality does not hold for it"
+        )

@@ -1,0 +1,136 @@
+"""Verdicts as pictures: the grid of factors and measures, and how well each predictor ranks the gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from awduality.factors import FACTORS
+from awduality.figures.style import PAGE, letter
+
+Claim = Mapping[str, Any]
+
+_COLOURS = {
+    "supported": "#9ecae1",
+    "contradicted": "#e6804d",
+    "not distinguishable from the null": "#dcc7e6",
+    "inconclusive": "#eeeeee",
+    "not tested": "white",
+}
+_MEASURES = {
+    "sigma_g_total": r"$\Sigma\sigma_g$",
+    "sigma_w_total": r"$\Sigma\sigma_w$",
+    "top_eigenvalue": r"$\lambda_1$",
+    "trace": r"$\mathrm{tr}\,H$",
+    "sharp_part": "Sharp part\n(nats)",
+    "flat_part": "Flat part\n(nats)",
+    "gap": "Gap\n(nats)",
+    "test_error": "Test error\n(points)",
+    "train_loss": "Training\nloss",
+}
+_RATIOS = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "trace", "train_loss")
+
+_PANELS = {
+    "codeterminants": "Over all runs of a seed",
+    "codeterminants/within": "Within each factor's sweep",
+    "codeterminants/balanced": "All runs, networks balanced",
+}
+_SYMBOLS = {
+    "λ₁ Σσ_w²": r"$\lambda_1\,\Sigma\sigma_w^2$",
+    "λ₁": r"$\lambda_1$",
+    "trace": r"$\mathrm{tr}\,H$",
+    "Σσ_w²": r"$\Sigma\sigma_w^2$",
+    "|W|": r"$\|W\|$",
+    "all weights' norm": "norm of all weights",
+    "½ Σ λ ⟨ΔW²⟩": r"$\frac{1}{2}\Sigma\lambda\langle\Delta W^2\rangle$",
+}
+
+
+def draw_verdicts(claims: Sequence[Claim]) -> Figure:
+    """A cell per factor and measure: the change along the sweep, and the verdict as colour.
+
+    Args:
+        claims: the rows of ``claims.json``.
+    """
+    cells = _by_id(claims)
+    factors = [factor for factor in FACTORS if f"{factor}/gap" in cells and cells[f"{factor}/gap"]["n"] is not None]
+    figure = Figure(figsize=(PAGE, 0.75 + 0.31 * len(factors)), layout="constrained")
+    axes = figure.subplots()
+    for row, factor in enumerate(factors):
+        for column, measure in enumerate(_MEASURES):
+            _cell(axes, column, row, cells[f"{factor}/{measure}"], measure)
+    axes.set_xticks(np.arange(len(_MEASURES)) + 0.5, _MEASURES.values())
+    axes.set_yticks(np.arange(len(factors)) + 0.5, [FACTORS[factor].axis_label for factor in factors])
+    axes.set(xlim=(0, len(_MEASURES)), ylim=(len(factors), 0))
+    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    found = {cells[f"{factor}/{measure}"]["verdict"] for factor in factors for measure in _MEASURES}
+    handles = [
+        Patch(facecolor=colour, edgecolor="0.6", linewidth=0.4, label=verdict)
+        for verdict, colour in _COLOURS.items()
+        if verdict in found
+    ]
+    figure.legend(
+        handles=handles,
+        title=f"{_describe(claims)}. Trend from the smallest to the largest value of each factor, mean over seeds.\n"
+        "* expected to rise or fall, and does; † expected so, and does the opposite.",
+        loc="outside lower center",
+        ncols=len(handles),
+    )
+    return figure
+
+
+def _cell(axes: Axes, column: int, row: int, claim: Claim, measure: str) -> None:
+    axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_COLOURS[claim["verdict"]], edgecolor="white"))
+    if claim["verdict"] == "not tested":
+        words = "–"
+    elif measure in _RATIOS:
+        words = f"×{np.exp(claim['estimate']):.2f}"
+    elif measure == "test_error":
+        words = f"{100 * claim['estimate']:+.1f}"
+    else:
+        words = f"{claim['estimate']:+.3f}"
+    marks = {"supported": "*", "contradicted": "†"} if claim["expected"] in ("+", "-") else {}
+    axes.text(
+        column + 0.5, row + 0.52, words.replace("-", "−") + marks.get(claim["verdict"], ""), ha="center", va="center"
+    )
+
+
+def draw_predictors(claims: Sequence[Claim]) -> Figure:
+    """How well each predictor ranks the gaps: Spearman's correlation with its interval, three ways.
+
+    Args:
+        claims: the rows of ``claims.json``.
+    """
+    cells = _by_id(claims)
+    figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
+    panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True)
+    names = list(_SYMBOLS)
+    for axes, (name, title), text in zip(panels, _PANELS.items(), "abc", strict=True):
+        for entry in cells[name]["details"]:
+            place = names.index(entry["predictor"].removesuffix(", balanced"))
+            low, high = (entry["estimate"] if end is None else end for end in entry["interval"])
+            axes.plot([low, high], [place, place], color="0.35" if place else "#d55e00", linewidth=1.0)
+            axes.plot(entry["estimate"], place, "o" if place else "D", color="black" if place else "#d55e00")
+        axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
+        axes.set(xlabel="Spearman's correlation with the gap", xlim=(-1, 1))
+        axes.set_title(title, fontsize=6.5)
+        letter(axes, text)
+    panels[0].set_yticks(range(len(names)), [_SYMBOLS[name] for name in names])
+    panels[0].invert_yaxis()
+    figure.supxlabel(f"{_describe(claims)}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
+    return figure
+
+
+def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
+    """The claims of the first layer."""
+    return {claim["id"]: claim for claim in claims if claim["layer"] == claims[0]["layer"]}
+
+
+def _describe(claims: Sequence[Claim]) -> str:
+    return f"{claims[0]['dataset']}, layer {claims[0]['layer']}"
