@@ -18,7 +18,7 @@ def columns(names: list[str], *measures: str) -> list[str]:
     return [*names, *(f"{measure}_{part}" for measure in measures for part in ("mean", "half"))]
 
 
-LABELS = ("dataset", "layer", "pairing")
+LABELS = ("config", "dataset", "layer", "pairing")
 COLUMNS = {
     "gap": columns([*LABELS, "value", "runs", *numbers.ENDS, "shown"], *numbers.MEASURES),
     "directions": columns(["value", "n"], "sigma_g", "sigma_w_cumulative", "c", "eigenvalue"),
@@ -54,10 +54,10 @@ def main(argv: list[str] | None = None) -> None:
         tables[f"{factor}-gap"] = numbers.gap_rows(results, factor)
         tables[f"{factor}-directions"] = numbers.direction_rows(results, factor)
         tables[f"{factor}-training"] = numbers.training_rows(results, factor)
-    COLUMNS["samples"] = ["sample", *results.sweeps]
+    layouts = COLUMNS | {"samples": ["sample", *results.sweeps]}
     for name, rows in tables.items():
-        kind = name if name in COLUMNS else name.rpartition("-")[2]
-        write_table(arguments.figures_out / f"{name}.csv", rows, COLUMNS[kind])
+        kind = name if name in layouts else name.rpartition("-")[2]
+        write_table(arguments.figures_out / f"{name}.csv", rows, layouts[kind])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ TRAINING = {
     "weight_decay_epochs": 200,
 }
 CONFIG = {
+    "name": "test",
     "seeds": 2,
     "seeds_per_shard": 2,
     "defaults": DEFAULTS,

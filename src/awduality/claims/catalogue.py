@@ -23,7 +23,7 @@ class Quantity:
     label: str
 
     def of(self, table: pd.DataFrame) -> np.ndarray:
-        """(rows,) the values, logarithms where ratios are compared; NaN where there is none.
+        """(rows,) the values, logarithms where ratios are compared (of positive columns only); NaN where there is none.
 
         Raises:
             InputError: a column does not exist.
@@ -31,10 +31,12 @@ class Quantity:
         missing = [name for name in self.columns if name not in table]
         if missing:
             raise InputError(f"the table of runs lacks the columns {', '.join(missing)}, which a claim reads")
+        columns = {name: table[name].to_numpy(float) for name in self.columns}
         with np.errstate(divide="ignore", invalid="ignore"):
-            powers = [table[name].to_numpy(float) ** power for name, power in self.columns.items()]
-            product = np.prod(powers, axis=0)
-            values = np.log(product) if self.log else product
+            if self.log:
+                values = np.sum([power * np.log(columns[name]) for name, power in self.columns.items()], axis=0)
+            else:
+                values = np.prod([columns[name] ** power for name, power in self.columns.items()], axis=0)
         return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -137,7 +139,9 @@ def _grid(grid: Mapping[str, Any]) -> Iterator[Claim]:
 
 def _sentence(factor: str, words: str, expected: str) -> str:
     does = {"+": "raises", "-": "lowers", "any": "changes", "equivalent": "leaves about the same"}[expected]
-    return f"A larger {FACTORS[factor].plain[0].lower()}{FACTORS[factor].plain[1:]} {does} {words}."
+    name = FACTORS[factor].plain
+    name = name if name[1:2].isdigit() else name[:1].lower() + name[1:]
+    return f"A larger {name} {does} {words}."
 
 
 def _expected(text: str) -> tuple[str, float]:
@@ -158,6 +162,8 @@ def _null(entry: Mapping[str, Any] | None) -> Null | None:
         return None
     return Null(entry["name"], entry.get("rule", ""), _quantity(entry.get("quantity")), _quantity(entry.get("target")))
 
+
+_WITHOUT_QUANTITY = ("permutation", "test_samples", "rivals")
 
 _NEEDS = {
     "largest": ("columns",),
@@ -186,6 +192,17 @@ def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim]) -> Iter
         for part in _NEEDS[statistic["kind"]]:
             if part not in statistic:
                 yield f"claims.{entry['id']}.statistic: kind {statistic['kind']!r} needs {part!r}"
+        if statistic.get("factor", next(iter(FACTORS))) not in FACTORS:
+            yield f"claims.{entry['id']}.statistic: unknown factor {statistic['factor']!r}: wanted {', '.join(FACTORS)}"
+        needed = ["gap", "train_loss"] if statistic["kind"] == "acting" else []
+        for part, known in (("factors", factors), ("through", measures)):
+            for name in [*statistic.get(part, []), *(needed if part == "through" else [])]:
+                if name not in known:
+                    yield f"claims.{entry['id']}.statistic: {name!r} is not in the grid, wanted {', '.join(known)}"
     for claim in claims:
+        if claim.identity != (claim.kind == "largest") or (claim.identity and claim.expected != "equivalent"):
+            yield f"claims.{claim.id}: an identity has a statistic of kind 'largest' and expects equivalent(margin)"
+        if claim.null and claim.null.name not in _WITHOUT_QUANTITY and not claim.null.quantity:
+            yield f"claims.{claim.id}.control: the null {claim.null.name!r} needs a quantity"
         if claim.null and claim.null.quantity and not claim.null.rule:
             yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"

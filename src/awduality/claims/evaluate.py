@@ -1,9 +1,9 @@
 """Verdicts: what the numbers make of every claim.
 
 ========================================  =============================================================================
-``supported``                             the test is significant in the family, in the direction that was expected,
-                                          and the null is beaten; an identity: holds to its tolerance
-``contradicted``                          significant in the other direction; an identity: does not hold
+``supported``                             the test is significant in the family, its interval over seeds excludes zero,
+                                          in the direction that was expected, and the null is beaten; an identity: holds
+``contradicted``                          the same in the other direction; an identity: does not hold
 ``inconclusive``                          not significant: the data do not say
 ``not distinguishable from the null``     significant, but the null gives the same
 ``not tested``                            the config has no runs for it, or too few seeds
@@ -20,7 +20,7 @@ import pandas as pd
 
 from awduality.claims.catalogue import Claim, Claims
 from awduality.claims.measure import Measured, Tables, measure
-from awduality.claims.statistics import adjusted, equivalence_p, mean_interval
+from awduality.claims.statistics import adjusted, mean_interval
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not distinguishable from the null", "not tested"]
 
@@ -45,7 +45,7 @@ def evaluate(
     Returns:
         One object per claim and layer, as they stand in ``claims.json``.
     """
-    rows: list[Row] = []
+    measured: list[tuple[str, Claim, Measured | None]] = []
     for layer in runs["layer"].unique():
         tables = Tables(
             _one_row_per_run(runs[runs["layer"] == layer]),
@@ -53,14 +53,17 @@ def evaluate(
             samples,
             root_seed,
         )
-        found = [measure(claim, tables) for claim in claims.claims]
-        p_adjusted = adjusted([np.nan if one is None else one.p for one in found])  # an identity has no p-value
-        labels = {"dataset": str(runs["dataset"].iloc[0]), "layer": str(layer)}
-        of_layer = [
-            labels | _row(claim, one, float(p), claims.level)
-            for claim, one, p in zip(claims.claims, found, p_adjusted, strict=True)
-        ]
-        rows += _with_acting(claims.claims, of_layer)
+        measured += [(str(layer), claim, measure(claim, tables)) for claim in claims.claims]
+    # One family: all tests of all layers. An identity has no p-value.
+    p_adjusted = adjusted([np.nan if found is None else found.p for _, _, found in measured])
+    labels = {name: str(runs[name].iloc[0]) for name in ("config", "dataset")}
+    rows = [
+        {**labels, "layer": layer, **_row(claim, found, float(p), claims.level)}
+        for (layer, claim, found), p in zip(measured, p_adjusted, strict=True)
+    ]
+    count = len(claims.claims)
+    for first in range(0, len(rows), count):
+        _decide_acting(claims.claims, rows[first : first + count])
     return rows
 
 
@@ -77,30 +80,34 @@ def verdict_of(claim: Claim, found: Measured, p: float, level: float) -> Verdict
         return "supported" if found.estimate <= claim.margin else "contradicted"
     if not np.isfinite(p):
         return "not tested"
-    if p >= level:
+    if p >= level or not (claim.expected == "equivalent" or _excludes_zero(found.values, found.estimate)):
         return "inconclusive"
-    if claim.expected in "+-" and np.sign(found.estimate) != (1 if claim.expected == "+" else -1):
-        return "contradicted"
-    return "supported" if _beats_null(claim, found, level) else "not distinguishable from the null"
+    if not _beats_null(claim, found):
+        return "not distinguishable from the null"
+    opposite = (claim.expected == "+" and found.estimate < 0) or (claim.expected == "-" and found.estimate > 0)
+    return "contradicted" if opposite else "supported"
 
 
-def _beats_null(claim: Claim, found: Measured, level: float) -> bool:
+def _beats_null(claim: Claim, found: Measured) -> bool:
+    """Whether the null does not do the same, by its own 95% interval."""
     null = claim.null
     if null is None or null.name in ("permutation", "rivals"):
         return True  # the test itself is against this null
     if null.name == "test_samples":
-        return found.null_interval is not None and _excludes_zero(*found.null_interval, found.estimate)
+        low, high = found.null_interval or (0.0, 0.0)
+        return low > 0 if found.estimate > 0 else high < 0
     if found.null_values is None:
         return False
-    if claim.expected == "equivalent":  # a null that is as small says that smallness means nothing
-        return not equivalence_p(found.null_values, claim.margin) < level
+    if claim.expected == "equivalent":  # smallness means something only where the null is shown not to be small
+        return any(_excludes_zero(found.null_values - sign * claim.margin, sign) for sign in (1.0, -1.0))
     compared = found.null_values if null.rule == "persists" else found.values - found.null_values
-    mean, half = mean_interval(compared)
-    return _excludes_zero(float(mean - half), float(mean + half), found.estimate)
+    return _excludes_zero(compared, found.estimate)
 
 
-def _excludes_zero(low: float, high: float, direction: float) -> bool:
-    return low > 0 if direction > 0 else high < 0
+def _excludes_zero(values: np.ndarray, direction: float) -> bool:
+    """Whether the 95% t-interval of the mean lies on one side of zero, that of ``direction``."""
+    mean, half = mean_interval(values)
+    return bool(mean - half > 0 if direction > 0 else mean + half < 0)
 
 
 def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
@@ -113,6 +120,7 @@ def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
         "expected": f"equivalent({claim.margin:g})" if claim.expected == "equivalent" else claim.expected,
         "why": claim.why,
         "statistic": _statistic_in_words(claim),
+        "scale": "log" if claim.quantity and claim.quantity.log else "linear",
         "threshold": claim.margin if claim.identity else level,
         "null": claim.null.name if claim.null else None,
         "verdict": "not tested",
@@ -126,20 +134,23 @@ def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
     if found.null_values is not None:
         null_value, null_interval = _with_interval(found.null_values)
     estimate, interval = _with_interval(found.values)
-    return row | {
-        "verdict": verdict_of(claim, found, p, level),
+    verdict = verdict_of(claim, found, p, level)
+    measured: Row = {
+        "verdict": verdict,
+        "reason": "too few seeds for a test" if verdict == "not tested" else None,
         "estimate": estimate,
-        "interval": _plain(interval) if not claim.identity else None,
-        "p": _number(found.p),
-        "p_adjusted": _number(p),
+        "interval": None if claim.identity else interval,
+        "p": found.p,
+        "p_adjusted": p,
         "n": found.n,
         "excluded": found.excluded,
         "seeds": None if claim.identity else len(found.values),
         "null_value": null_value,
-        "null_interval": _plain(null_interval),
+        "null_interval": null_interval,
         "against": found.against or None,
         "details": found.details,
     }
+    return row | {name: _plain(value) for name, value in measured.items()}
 
 
 def _with_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
@@ -147,12 +158,13 @@ def _with_interval(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     return float(mean), (float(mean - half), float(mean + half))
 
 
-def _plain(interval: tuple[float, float] | None) -> list[float | None] | None:
-    return None if interval is None else [_number(end) for end in interval]
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _plain(value: Any) -> Any:
+    """The same as JSON has it: lists for tuples, nothing for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _statistic_in_words(claim: Claim) -> str:
@@ -169,27 +181,29 @@ def _statistic_in_words(claim: Claim) -> str:
     return words[claim.kind]
 
 
-def _with_acting(claims: Sequence[Claim], rows: list[Row]) -> list[Row]:
-    """Decide the claims that count factors, from the rows of the grid."""
+def _decide_acting(claims: Sequence[Claim], rows: Sequence[Row]) -> None:
+    """Decide the claims that count factors, in place, from the rows of the grid of one layer."""
     by_id = {row["id"]: row for row in rows}
     for claim in claims:
         if claim.kind == "acting":
             by_id[claim.id] |= _acting(claim, by_id)
-    return rows
 
 
 def _acting(claim: Claim, by_id: Mapping[str, Row]) -> Row:
-    """A factor acts through a measure if both the gap and the measure change significantly, in the same direction."""
-    level = by_id[claim.id]["threshold"]
+    """A factor acts through a measure if it and the gap both change, in the same direction, and beat their nulls.
+
+    Sharpness falls with the training loss: it counts only where the runs of the sweep stop at the same.
+    """
     details: list[Row] = []
     for factor in claim.options["factors"]:
-        gap = by_id[f"{factor}/gap"]
+        gap, matched = by_id[f"{factor}/gap"], by_id[f"{factor}/train_loss"]["verdict"] == "supported"
         through = [
             measure
             for measure in claim.options["through"]
-            if _moves(gap, level) and _moves(by_id[f"{factor}/{measure}"], level) == _moves(gap, level)
+            if (matched or measure == "sigma_w_total") and _moves(gap) * _moves(by_id[f"{factor}/{measure}"]) > 0
         ]
-        details.append({"factor": factor, "tested": gap["p_adjusted"] is not None, "through": through})
+        tested = gap["p_adjusted"] is not None
+        details.append({"factor": factor, "tested": tested, "matched_loss": matched, "through": through})
     if not all(entry["tested"] for entry in details):
         return {"details": details, "reason": "some of these factors have no runs in this config"}
     acting = sum(bool(entry["through"]) for entry in details)
@@ -203,11 +217,10 @@ def _acting(claim: Claim, by_id: Mapping[str, Row]) -> Row:
     }
 
 
-def _moves(row: Row, level: float) -> int:
-    """The direction of a significant change, 0 for none."""
-    if row["p_adjusted"] is None or row["p_adjusted"] >= level or row["expected"].startswith("equivalent"):
-        return 0
-    return int(np.sign(row["estimate"]))
+def _moves(row: Row) -> int:
+    """The direction of a change that was established, expected or not; 0 for none."""
+    established = row["verdict"] in ("supported", "contradicted") and not row["expected"].startswith("equivalent")
+    return int(np.sign(row["estimate"])) if established else 0
 
 
 def _one_row_per_run(runs: pd.DataFrame) -> pd.DataFrame:

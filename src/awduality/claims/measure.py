@@ -7,7 +7,7 @@ excluded. Only identities are checked on every run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,13 +17,13 @@ import pandas as pd
 
 from awduality.claims.catalogue import Claim, Quantity
 from awduality.claims.statistics import (
-    Series,
     bootstrap_interval,
     equivalence_p,
     mean_interval,
     mean_p,
     permutation_p,
     slopes,
+    sweep_series,
 )
 from awduality.errors import InputError
 from awduality.factors import BASELINE
@@ -79,7 +79,7 @@ def _largest(claim: Claim, tables: Tables) -> Measured | None:
     if missing := [name for name in columns if name not in table]:
         raise InputError(f"claim {claim.id}: there is no column {', '.join(missing)}")
     values = table[columns].to_numpy(float)
-    found = values[np.isfinite(values).any(axis=1)]
+    found = values[~np.isnan(values).all(axis=1)]
     return Measured(np.array([np.nanmax(found)]), n=len(found)) if len(found) else None
 
 
@@ -89,7 +89,15 @@ def _mean(claim: Claim, tables: Tables) -> Measured | None:
     values = _by_seed(runs, claim.quantity)
     null = _by_seed(runs, claim.null.quantity) if claim.null and claim.null.quantity else None
     p = equivalence_p(values, claim.margin) if claim.expected == "equivalent" else mean_p(values)
-    return Measured(values, p, len(runs), excluded, null)
+    return Measured(values, p, len(runs), excluded, null, details=_shuffled(runs, claim.quantity))
+
+
+def _shuffled(runs: pd.DataFrame, quantity: Quantity) -> list[dict[str, Any]]:
+    """The same with shuffled scalars, for the reader, where the pipeline has measured it."""
+    columns = {f"{name}_shuffled": power for name, power in quantity.columns.items()}
+    if not set(columns) <= set(runs):
+        return []
+    return [_interval_row("shuffled scalars", _by_seed(runs, Quantity(columns, quantity.log, "")))]
 
 
 def _trend(claim: Claim, tables: Tables) -> Measured | None:
@@ -109,21 +117,23 @@ def _trend(claim: Claim, tables: Tables) -> Measured | None:
     null_values, interval = None, None
     if null_quantity:
         null_values = slopes(sweep_series(runs, factor, null_quantity.of(runs)))
-    elif claim.null and claim.null.name == "test_samples" and factor in tables.samples:
+    elif claim.null and claim.null.name == "test_samples":
         interval = _over_samples(claim, tables, factor)
     return Measured(values, p, len(runs), excluded, null_values, interval)
 
 
-def _over_samples(claim: Claim, tables: Tables, factor: str) -> tuple[float, float] | None:
-    per_sample = tables.samples[factor].dropna().to_numpy(float)
-    return bootstrap_interval(per_sample, claim_stream(claim, tables, "bootstrap")) if len(per_sample) > 1 else None
+def _over_samples(claim: Claim, tables: Tables, factor: str) -> tuple[float, float]:
+    if factor not in tables.samples:
+        raise InputError(f"claim {claim.id}: the table of test samples has no column {factor!r}: run figure_numbers.py")
+    return bootstrap_interval(tables.samples[factor].to_numpy(float), claim_stream(claim, tables, "bootstrap"))
 
 
 def _rank(claim: Claim, tables: Tables) -> Measured | None:
     assert claim.quantity is not None
     assert claim.target is not None
     within = claim.options["scope"] == "within"
-    runs, excluded = _usable(tables.runs, claim.quantity, claim.target, *claim.rivals)
+    under_null = (claim.null.quantity, claim.null.target) if claim.null else ()
+    runs, excluded = _usable(tables.runs, claim.quantity, claim.target, *claim.rivals, *under_null)
 
     def ranks(target: Quantity, predictor: Quantity) -> np.ndarray:
         return rank_correlations(runs, target, predictor, within)
@@ -137,15 +147,29 @@ def _rank(claim: Claim, tables: Tables) -> Measured | None:
         if claim.null and claim.null.quantity:
             null = ranks(claim.null.target or claim.target, claim.null.quantity)
         return Measured(own, mean_p(own), len(runs), excluded, null, details=details)
-    advantages = {rival.label: own - ranks(claim.target, rival) for rival in claim.rivals}
-    details += [_interval_row(label, own - advantage) for label, advantage in advantages.items()]
-    worst = min(advantages, key=lambda label: float(np.mean(advantages[label])))
-    values = advantages[worst]
-    if np.mean(values) > 0:  # every rival must be beaten: the largest p-value decides
-        p = float(np.max([mean_p(advantage) for advantage in advantages.values()]))
-    else:  # one of several rivals is better: its p-value, for having been chosen among them
-        p = min(1.0, len(advantages) * mean_p(values))
-    return Measured(values, p, len(runs), excluded, own - values, against=worst, details=details)
+    leads = {rival.label: own - ranks(claim.target, rival) for rival in claim.rivals}
+    details += [_interval_row(label, own - lead) for label, lead in leads.items()]
+    if within:
+        details += list(_per_factor(runs, claim.target, [claim.quantity, *claim.rivals]))
+    p_values = {label: mean_p(lead) for label, lead in leads.items()}
+    decides = min(leads, key=lambda label: float(np.mean(leads[label])))
+    p = float(np.minimum(1.0, len(leads) * p_values[decides]))  # a rival that is better, chosen among several
+    if np.mean(leads[decides]) > 0:  # none is: every rival must be beaten, so the least certain lead decides
+        decides = max(p_values, key=lambda label: p_values[label])
+        p = p_values[decides]
+    lead = leads[decides]
+    return Measured(lead, p, len(runs), excluded, own - lead, against=decides, details=details)
+
+
+def _per_factor(runs: pd.DataFrame, target: Quantity, predictors: Sequence[Quantity]) -> Iterator[dict[str, Any]]:
+    """How well each predictor ranks within each sweep, for the reader."""
+    for factor in runs["factor"].unique():
+        if factor != BASELINE:
+            swept = sweep(runs, factor)
+            for predictor in predictors:
+                found = rank_correlations(swept, target, predictor, within=False)
+                if len(found):
+                    yield {"factor": factor, **_interval_row(predictor.label, found)}
 
 
 def _interval_row(label: str, values: np.ndarray) -> dict[str, Any]:
@@ -162,21 +186,6 @@ def sweep(runs: pd.DataFrame, factor: str) -> pd.DataFrame:
     if not (runs["factor"] == factor).any():
         return runs.iloc[:0]
     return runs[runs["factor"].isin([factor, BASELINE])]
-
-
-def sweep_series(runs: pd.DataFrame, factor: str, y: np.ndarray) -> list[Series]:
-    """One series per seed along a sweep: x runs from 0 at the smallest value that is left to 1 at the largest.
-
-    Values are placed by rank, so that x = 1 means the whole sweep whatever the spacing of its values. Seeds with fewer
-    than two values tell nothing and are left out.
-    """
-    levels = {value: place for place, value in enumerate(sorted(runs[factor].unique()))}
-    if len(levels) < 2:
-        return []
-    x = runs[factor].map(levels).to_numpy(float) / (len(levels) - 1)
-    seeds = runs["seed"].to_numpy()
-    groups = [seeds == seed for seed in np.unique(seeds)]
-    return [Series(x[group], y[group]) for group in groups if group.sum() > 1]
 
 
 def rank_correlations(runs: pd.DataFrame, target: Quantity, predictor: Quantity, within: bool) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 _ALL_ORDERS = 7  # values per seed up to which all their orders are listed
 _ROUNDING = 1e-9  # relative: equal slopes that differ by rounding count as equal
@@ -82,6 +83,21 @@ class Series:
     y: np.ndarray  # (V, …)
 
 
+def sweep_series(runs: pd.DataFrame, factor: str, y: np.ndarray) -> list[Series]:
+    """One series per seed along a sweep: x runs from 0 at the smallest value that is left to 1 at the largest.
+
+    Values are placed by rank, so that x = 1 means the whole sweep whatever the spacing of its values. Seeds with fewer
+    than two values tell nothing and are left out.
+    """
+    levels = {value: place for place, value in enumerate(sorted(runs[factor].unique()))}
+    if len(levels) < 2:
+        return []
+    x = runs[factor].map(levels).to_numpy(float) / (len(levels) - 1)
+    seeds = runs["seed"].to_numpy()
+    groups = [seeds == seed for seed in np.unique(seeds)]
+    return [Series(x[group], y[group]) for group in groups if group.sum() > 1]
+
+
 def slope_weights(x: np.ndarray) -> np.ndarray:
     """(V,) the weights by which y gives its least-squares slope against x."""
     centred = x - x.mean()
@@ -104,6 +120,7 @@ def permutation_p(series: Sequence[Series], generator: np.random.Generator, draw
         generator: random numbers.
         draws: number of random arrangements.
     """
+    series = [Series(one.x, one.y - one.y[0]) for one in series]  # what never changes has slopes of exactly zero
     observed = float(slopes(series).sum())
     tables = [_permuted_slopes(one, generator, draws) for one in series]
     bound = abs(observed) - _ROUNDING * sum(float(np.abs(table).max()) for table in tables)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+TOLERANCE = 1e-10
+"""Directions of smaller eigenvalue, relative to the largest, span the null space. The basis is arbitrary there, and so
+is what is measured along a single direction: it counts in sums that are the same in every basis, and in no others."""
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,11 @@ class Spectrum:
 
     eigenvalues: Tensor  # (M,) descending
     eigenvectors: Tensor  # (M, M), direction n is column n
+
+
+def above_tolerance(eigenvalues: np.ndarray) -> np.ndarray:
+    """(M,) bool: the directions that are not in the null space, for (M,) descending eigenvalues."""
+    return np.asarray(eigenvalues > TOLERANCE * eigenvalues[0])
 
 
 def spectrum(hessian: Tensor) -> Spectrum:

@@ -17,7 +17,7 @@ from awduality.duality.decomposition import Decomposition, Directions, component
 from awduality.duality.dual_weights import other_dual
 from awduality.duality.nulls import Weights, balanced, null_stream, random_basis, shuffled_scalars
 from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
-from awduality.duality.summary import BALANCED, SPECTRUM, Row, above_tolerance, spectrum_numbers, summary
+from awduality.duality.summary import BALANCED, SPECTRUM, Row, spectrum_numbers, summary
 from awduality.networks import from_weights
 from awduality.probe import LayerProbe
 
@@ -90,10 +90,11 @@ class Analysis:
             self._bases[seed, size] = random_basis(size, null_stream(self.root_seed, seed, "random_basis"))
         return self._bases[seed, size]
 
-    def shuffled(self, seed: int, found: Analysed) -> list[Directions]:
-        """The moments of a run with shuffled scalars, one per draw."""
+    def shuffled(self, seed: int, found: Analysed) -> list[Decomposition]:
+        """The decomposition of a run with shuffled scalars, one per draw."""
         generator = null_stream(self.root_seed, seed, "shuffled_scalars")
-        return shuffled_scalars(found.projected, found.changes.secants, generator, self.shuffles)
+        draws = shuffled_scalars(found.projected, found.changes.secants, generator, self.shuffles)
+        return [replace(found.result, **vars(directions)) for directions in draws]
 
     def rotated(self, seed: int, found: Analysed) -> Directions:
         """The moments of a run in a random basis."""
@@ -116,8 +117,8 @@ class Analysis:
         return {**summary(found.result, self.sharp_directions), "layer_norm": norm}
 
     def _nulls(self, seed: int, found: Analysed) -> Row:
-        eigenvalues, sharp = found.result.eigenvalues, self.sharp_directions
-        draws = [spectrum_numbers(drawn, eigenvalues, sharp) for drawn in self.shuffled(seed, found)]
+        sharp = self.sharp_directions
+        draws = [spectrum_numbers(drawn, sharp) for drawn in self.shuffled(seed, found)]
         row: Row = {f"{name}_shuffled": float(np.mean([draw[name] for draw in draws])) for name in SPECTRUM}
         rotated = self.rotated(seed, found)
         row |= {
@@ -140,7 +141,7 @@ def _other_dual(found: Analysed) -> Row:
         return {}
     changes = replace(found.changes, dual=dual)
     along = moments(components(dual, found.basis.eigenvectors), changes.secants)
-    above = above_tolerance(found.result.eigenvalues)
+    above = found.result.above
     output = activities @ weight.T + dual.left  # W a + W Δa
     error = (dual_outputs(weight, dual, activities) - output).abs().max()
     return {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from awduality.duality.analysis import Analysis
-from awduality.duality.decomposition import Directions
+from awduality.duality.decomposition import Decomposition, Directions
 from awduality.duality.nulls import Weights, null_stream, random_factors, rescaled_layers, rescaled_neurons
-from awduality.duality.summary import Row, above_tolerance
+from awduality.duality.summary import Row
 
 REAL = "real"
 """The name of the solution itself, beside those of the nulls."""
@@ -37,8 +37,7 @@ class Drawn:
 
     null: str
     draw: int
-    directions: Directions
-    eigenvalues: np.ndarray | None  # (M,) None in a random basis
+    directions: Directions  # a Decomposition, unless the basis is random
 
 
 def controls(
@@ -74,11 +73,10 @@ def _draws(
     analysis: Analysis, seed: int, weights: Weights, train_size: int, layer: str, rescalings: int
 ) -> Iterator[Drawn]:
     found = analysis.analyse(weights, layer, train_size)
-    eigenvalues = found.result.eigenvalues
-    yield Drawn(REAL, 0, found.result, eigenvalues)
+    yield Drawn(REAL, 0, found.result)
     for draw, directions in enumerate(analysis.shuffled(seed, found)):
-        yield Drawn("shuffled_scalars", draw, directions, eigenvalues)
-    yield Drawn("random_basis", 0, analysis.rotated(seed, found), None)
+        yield Drawn("shuffled_scalars", draw, directions)
+    yield Drawn("random_basis", 0, analysis.rotated(seed, found))
     layers = null_stream(analysis.root_seed, seed, "layerwise")
     neurons = null_stream(analysis.root_seed, seed, "neuronwise")
     for draw, factor in enumerate(random_factors(layers, rescalings)):
@@ -86,12 +84,11 @@ def _draws(
             ("layerwise", rescaled_layers(weights, layer, float(factor))),
             ("neuronwise", rescaled_neurons(weights, neurons)),
         ):
-            result = analysis.analyse(scaled, layer, train_size).result
-            yield Drawn(null, draw, result, result.eigenvalues)
+            yield Drawn(null, draw, analysis.analyse(scaled, layer, train_size).result)
 
 
 def _row(entry: Drawn, real: Directions, sharp_directions: int) -> Row:
-    above = _above(entry)
+    above = _above(entry.directions)
     row: Row = {
         "null": entry.null,
         "draw": entry.draw,
@@ -102,20 +99,17 @@ def _row(entry: Drawn, real: Directions, sharp_directions: int) -> Row:
         "sigma_w_total": float(entry.directions.sigma_w[above].sum()),
         "estimate_error": abs(entry.directions.estimate - real.estimate),
     }
-    if entry.eigenvalues is not None:
-        row["top_eigenvalue"] = float(entry.eigenvalues[0])
+    if isinstance(entry.directions, Decomposition):
+        row["top_eigenvalue"] = float(entry.directions.eigenvalues[0])
     if entry.null == "layerwise":
         row["product_error"] = float(np.abs(entry.directions.contribution - real.contribution)[above].max())
     return row
 
 
 def _curves(entry: Drawn) -> dict[str, np.ndarray]:
-    order = entry.directions.by_sharpness
-    order = order[_above(entry)[order]]
+    order = entry.directions.by_sharpness[: _above(entry.directions).sum()]
     return {name: getattr(entry.directions, name)[order] for name in ("sigma_g", "c", "contribution")}
 
 
-def _above(entry: Drawn) -> np.ndarray:
-    if entry.eigenvalues is None:
-        return np.ones(len(entry.directions.c), dtype=bool)
-    return above_tolerance(entry.eigenvalues)
+def _above(directions: Directions) -> np.ndarray:
+    return directions.above if isinstance(directions, Decomposition) else np.ones(len(directions.c), dtype=bool)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from awduality.curvature.layer_hessian import layer_hessian
-from awduality.curvature.spectrum import Spectrum, spectrum
+from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
 from awduality.duality.changes import CHUNK, PairChanges, pair_changes
 from awduality.duality.dual_weights import DualWeights
 from awduality.duality.pairing import Pairs, nearest_pairs
@@ -57,7 +57,10 @@ class Directions:
         return float(np.sum(self.contribution + self.mean_term))
 
     def sharp_part(self, directions: int = 10) -> float:
-        """The contribution of the directions of largest σ_g (authors' plotting code: the first 10)."""
+        """The contribution of the directions of largest σ_g (authors' plotting code: the first 10).
+
+        In an eigenbasis directions of the Hessian's null space rank last: the basis there is arbitrary.
+        """
         return float(self.contribution[self.by_sharpness[:directions]].sum())
 
     def flat_part(self, directions: int = 10) -> float:
@@ -88,6 +91,17 @@ class Decomposition(Directions):
     dual_loss: np.ndarray  # (P,) ℓ(a; W + ΔW): equal to test_loss, since the duality is exact
     dual_norm: np.ndarray  # (P,) |ΔW|
     output_error: float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|
+
+    @property
+    def above(self) -> np.ndarray:
+        """(M,) bool: the directions that are not in the null space of the Hessian."""
+        return above_tolerance(self.eigenvalues)
+
+    @property
+    def by_sharpness(self) -> np.ndarray:
+        """(M,) the directions by descending σ_g, those of the null space last."""
+        order = super().by_sharpness
+        return np.concatenate([order[self.above[order]], order[~self.above[order]]])
 
     @property
     def estimate(self) -> float:

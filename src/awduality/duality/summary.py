@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from awduality.duality.decomposition import Decomposition, Directions
-
-TOLERANCE = 1e-10
-"""Directions of smaller eigenvalue, relative to the largest, span the null space. The basis is arbitrary there, and so
-is what is measured along a single direction: it counts in sums that are the same in every basis, and in no others."""
+from awduality.duality.decomposition import Decomposition
 
 Row = dict[str, float | int | str]
 
@@ -67,30 +63,24 @@ NULL_COLUMNS = (
 """Controls, for the first pairing only; see ``awduality.duality.nulls``."""
 
 
-def above_tolerance(eigenvalues: np.ndarray) -> np.ndarray:
-    """(M,) bool: the directions that are not in the null space of the Hessian."""
-    return np.asarray(eigenvalues > TOLERANCE * eigenvalues[0])
-
-
-def spectrum_numbers(directions: Directions, eigenvalues: np.ndarray, sharp_directions: int) -> dict[str, float]:
+def spectrum_numbers(result: Decomposition, sharp_directions: int) -> dict[str, float]:
     """What is said of σ_g, σ_w and c over the directions: real ones, or those of a null; see ``COLUMNS``."""
     from scipy.stats import spearmanr
 
-    above = above_tolerance(eigenvalues)
-    order = directions.by_sharpness
-    c = directions.c[order[above[order]]]
-    sigma_g, sigma_w = directions.sigma_g[above], directions.sigma_w[above]
+    above = result.above
+    c = result.c[result.by_sharpness[: above.sum()]]
+    sigma_g, sigma_w = result.sigma_g[above], result.sigma_w[above]
     quarter, varies = len(c) // 4, (sigma_g > 0) & (sigma_w > 0)
     enough = varies.sum() > 2
     return {
-        "sharp_part": directions.sharp_part(sharp_directions),
-        "flat_part": directions.flat_part(sharp_directions),
-        "mean_term": float(directions.mean_term.sum()),
-        "estimate": directions.estimate,
+        "sharp_part": result.sharp_part(sharp_directions),
+        "flat_part": result.flat_part(sharp_directions),
+        "mean_term": float(result.mean_term.sum()),
+        "estimate": result.estimate,
         "c_median": float(np.median(c)) if len(c) else 0.0,
         "c_sharpest": float(c[:quarter].mean()) if quarter else np.nan,
         "c_flattest": float(c[-quarter:].mean()) if quarter else np.nan,
-        "sharpness_rank": float(spearmanr(sigma_g, eigenvalues[above]).statistic) if enough else np.nan,
+        "sharpness_rank": float(spearmanr(sigma_g, result.eigenvalues[above]).statistic) if enough else np.nan,
         "spectra_correlation": float(np.corrcoef(np.log(sigma_g[varies]), np.log(sigma_w[varies]))[0, 1])
         if enough
         else np.nan,
@@ -99,12 +89,12 @@ def spectrum_numbers(directions: Directions, eigenvalues: np.ndarray, sharp_dire
 
 def summary(result: Decomposition, sharp_directions: int) -> Row:
     """The numbers of a decomposition that fit in a table's row; see ``COLUMNS``."""
-    above = above_tolerance(result.eigenvalues)
+    above = result.above
     second_moment = result.sigma_w**2 + result.mean_w**2
     mean_square = float(np.mean(result.dual_norm**2))
     return {
         "gap": result.gap,
-        **spectrum_numbers(result, result.eigenvalues, sharp_directions),
+        **spectrum_numbers(result, sharp_directions),
         "sigma_g_total": float(result.sigma_g[above].sum()),
         "sigma_w_total": float(result.sigma_w[above].sum()),
         "sigma_g_norm": float(np.linalg.norm(result.sigma_g)),

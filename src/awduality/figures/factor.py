@@ -136,7 +136,8 @@ def _legend(figure: Figure, factor: str, table: pd.DataFrame, looks: Looks) -> N
     legend = figure.legend(
         handles,
         words,
-        title=f"{describe(table)}. Means over converged seeds, hollow or dashed where none converged; {intervals}.\n"
+        title=f"{describe(table.iloc[0])}. "
+        f"Means over converged seeds, hollow or dashed where none converged; {intervals}.\n"
         f"{FACTORS[factor].axis_label} (b–f):",
         loc="outside lower center",
         ncols=len(words),

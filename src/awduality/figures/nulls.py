@@ -45,7 +45,7 @@ def draw_nulls(curves: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], color=colour, linestyle=style, label=label) for label, colour, style in _LOOKS.values()]
     figure.legend(
         handles=handles,
-        title=f"{describe(curves)}; baseline. Lines: means, bands: central 95%, over seeds and draws.",
+        title=f"{describe(curves.iloc[0])}; baseline. Lines: means, bands: central 95%, over seeds and draws.",
         loc="outside lower center",
         ncols=len(handles),
     )

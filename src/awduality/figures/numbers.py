@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awduality.claims.measure import sweep_series
-from awduality.claims.statistics import mean_interval, slopes
-from awduality.duality.summary import TOLERANCE
+from awduality.claims.statistics import mean_interval, slopes, sweep_series
+from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.factors import FACTORS
 from awduality.files import read_arrays, read_json
@@ -37,7 +36,7 @@ _POINTS = 60  # points per curve, spread evenly on a logarithmic axis
 class Results:
     """All results of a config, for one layer and one pairing."""
 
-    labels: Mapping[str, str]  # dataset, layer and pairing: they stand in every table
+    labels: Mapping[str, str]  # config, dataset, layer, pairing: they stand in every table
     sweeps: Mapping[str, list[int | float]]  # factor -> its values
     geometry: pd.DataFrame  # a row per run, layer and pairing
     runs: pd.DataFrame  # a row per run, by id: settings, how it ended, the plan's shard and sweeps, geometry if any
@@ -76,7 +75,8 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     joined[["shard", "sweeps"]] = planned[["shard", "sweeps"]]
     dead = (joined["stop_reason"] == "budget") & (joined["rank"] == 0)
     joined["ended"] = joined["stop_reason"].mask(dead, "dead")
-    labels = {"dataset": read_json(folder / "config.json")["data"]["source"], "layer": layer, "pairing": pairing}
+    config = read_json(folder / "config.json")
+    labels = {"config": config["name"], "dataset": config["data"]["source"], "layer": layer, "pairing": pairing}
     return Results(labels, plan["sweeps"], geometry, joined, arrays)
 
 
@@ -139,7 +139,7 @@ def direction_rows(results: Results, factor: str) -> list[Row]:
 
 def _curves(arrays: Mapping[str, np.ndarray], run: str) -> dict[str, np.ndarray]:
     eigenvalues = arrays[f"{run}/eigenvalues"]
-    above = eigenvalues > TOLERANCE * eigenvalues[0]
+    above = above_tolerance(eigenvalues)
     sigma_g, sigma_w, c = (arrays[f"{run}/{name}"][above] for name in ("sigma_g", "sigma_w", "c"))
     order = np.argsort(-sigma_g, kind="stable")
     return {
@@ -180,7 +180,7 @@ def run_rows(results: Results) -> list[Row]:
         of_layer = measured.loc[layer, pairing]
         for run, entry in results.runs.iterrows():
             factor = entry["shard"].rpartition("-")[0]  # a run other than the baseline belongs to one sweep
-            row: Row = {"dataset": results.labels["dataset"], "layer": layer, "pairing": pairing, "run": run}
+            row: Row = {**results.labels, "layer": layer, "pairing": pairing, "run": run}
             row |= {"factor": factor, "seed": entry["seed"], "ended": entry["ended"]}
             row |= {name: FACTORS[name].kind(entry[name]) for name in FACTORS}
             row |= {name: entry[name] for name in ("train_loss", "test_error")}

@@ -109,7 +109,7 @@ def draw_duality(runs: pd.DataFrame, pairs: pd.DataFrame) -> Figure:
     right.legend(loc="upper left")
     letter(left, "a")
     letter(right, "b")
-    figure.supxlabel(f"{describe(runs)}; a: run {pairs['run'].iloc[0]}", fontsize=6, color="0.35")
+    figure.supxlabel(f"{describe(runs.iloc[0])}; a: run {pairs['run'].iloc[0]}", fontsize=6, color="0.35")
     return figure
 
 
@@ -123,7 +123,7 @@ def draw_nothing(reason: str) -> Figure:
 def _drawable(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The runs whose values are positive, as a logarithmic axis needs; the picture says which and how many are not."""
     positive = runs[(runs[columns] > 0).all(axis=1) & (runs["ended"] != "dead")]
-    note = describe(runs)
+    note = describe(runs.iloc[0])
     if left_out := len(runs) - len(positive):
         note += f"; {left_out} not drawn (dead, or not positive)"
     axes.set_title(note, loc="left", fontsize=6, color="0.35")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,11 @@ def factor_label(factor: str) -> str:
     return "Baseline" if factor == BASELINE else FACTORS[factor].label
 
 
-def describe(table: pd.DataFrame) -> str:
-    """Which results a table holds: ``digits, layer fc2, pairs test → train``."""
-    first = table.iloc[0]
-    return f"{first['dataset']}, layer {first['layer']}, pairs {first['pairing'].replace('_to_', ' → ')}"
+def describe(row: Mapping[str, Any] | pd.Series) -> str:
+    """Which results a row belongs to: ``digits, layer fc2, pairs test → train``."""
+    words = row["config"] if row["config"] == row["dataset"] else f"{row['config']} ({row['dataset']})"
+    words += f", layer {row['layer']}"
+    return words + (f", pairs {row['pairing'].replace('_to_', ' → ')}" if "pairing" in row else "")
 
 
 def letter(axes: Axes, text: str) -> None:

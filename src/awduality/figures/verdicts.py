@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from awduality.factors import FACTORS
-from awduality.figures.style import PAGE, letter
+from awduality.figures.style import PAGE, describe, letter
 
 Claim = Mapping[str, Any]
 
@@ -33,7 +33,6 @@ _MEASURES = {
     "test_error": "Test error\n(points)",
     "train_loss": "Training\nloss",
 }
-_RATIOS = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "trace", "train_loss")
 
 _PANELS = {
     "codeterminants": "Over all runs of a seed",
@@ -77,7 +76,7 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     ]
     figure.legend(
         handles=handles,
-        title=f"{_describe(claims)}. Trend from the smallest to the largest value of each factor, mean over seeds.\n"
+        title=f"{describe(claims[0])}. Trend from the smallest to the largest value of each factor, mean over seeds.\n"
         "* expected to rise or fall, and does; † expected so, and does the opposite.",
         loc="outside lower center",
         ncols=len(handles),
@@ -89,7 +88,7 @@ def _cell(axes: Axes, column: int, row: int, claim: Claim, measure: str) -> None
     axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_COLOURS[claim["verdict"]], edgecolor="white"))
     if claim["verdict"] == "not tested":
         words = "–"
-    elif measure in _RATIOS:
+    elif claim["scale"] == "log":
         words = f"×{np.exp(claim['estimate']):.2f}"
     elif measure == "test_error":
         words = f"{100 * claim['estimate']:+.1f}"
@@ -112,7 +111,7 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
     panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True)
     names = list(_SYMBOLS)
     for axes, (name, title), text in zip(panels, _PANELS.items(), "abc", strict=True):
-        for entry in cells[name]["details"]:
+        for entry in (entry for entry in cells[name]["details"] if "factor" not in entry):
             place = names.index(entry["predictor"].removesuffix(", balanced"))
             low, high = (entry["estimate"] if end is None else end for end in entry["interval"])
             axes.plot([low, high], [place, place], color="0.35" if place else "#d55e00", linewidth=1.0)
@@ -123,14 +122,10 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
         letter(axes, text)
     panels[0].set_yticks(range(len(names)), [_SYMBOLS[name] for name in names])
     panels[0].invert_yaxis()
-    figure.supxlabel(f"{_describe(claims)}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
+    figure.supxlabel(f"{describe(claims[0])}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
     return figure
 
 
 def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
     """The claims of the first layer."""
     return {claim["id"]: claim for claim in claims if claim["layer"] == claims[0]["layer"]}
-
-
-def _describe(claims: Sequence[Claim]) -> str:
-    return f"{claims[0]['dataset']}, layer {claims[0]['layer']}"

@@ -17,7 +17,7 @@ from awduality.figures.numbers import (
     training_rows,
 )
 
-LABELS = {"dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
+LABELS = {"config": "digits", "dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
 
 
 def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
