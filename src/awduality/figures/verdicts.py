@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from awduality.factors import FACTORS
+from awduality.figures.overview import draw_nothing
 from awduality.figures.style import PAGE, describe, letter
 
 Claim = Mapping[str, Any]
@@ -58,6 +59,8 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     """
     cells = _by_id(claims)
     factors = [factor for factor in FACTORS if f"{factor}/gap" in cells and cells[f"{factor}/gap"]["n"] is not None]
+    if not factors:
+        return draw_nothing("No trend could be tested: no sweep has two values with converged runs.")
     figure = Figure(figsize=(PAGE, 0.75 + 0.31 * len(factors)), layout="constrained")
     axes = figure.subplots()
     for row, factor in enumerate(factors):
@@ -107,9 +110,11 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
         claims: the rows of ``claims.json``.
     """
     cells = _by_id(claims)
+    names = [entry["predictor"] for entry in cells["codeterminants"]["details"]]
+    if not names:
+        return draw_nothing("Nothing could be ranked: fewer than three converged runs per seed.")
     figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
     panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True)
-    names = list(_SYMBOLS)
     for axes, (name, title), text in zip(panels, _PANELS.items(), "abc", strict=True):
         for entry in (entry for entry in cells[name]["details"] if "factor" not in entry):
             place = names.index(entry["predictor"].removesuffix(", balanced"))
@@ -120,7 +125,7 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
         axes.set(xlabel="Spearman's correlation with the gap", xlim=(-1, 1))
         axes.set_title(title, fontsize=6.5)
         letter(axes, text)
-    panels[0].set_yticks(range(len(names)), [_SYMBOLS[name] for name in names])
+    panels[0].set_yticks(range(len(names)), [_SYMBOLS.get(name, name) for name in names])
     panels[0].invert_yaxis()
     figure.supxlabel(f"{describe(claims[0])}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
     return figure
