@@ -43,7 +43,7 @@ def evaluate(
         root_seed: of the random arrangements.
 
     Returns:
-        One object per claim and layer, as they stand in ``claims.json``.
+        One object per claim and layer, as they stand in ``claims.json``; none where no run has a geometry.
     """
     measured: list[tuple[str, Claim, Measured | None]] = []
     for layer in runs["layer"].unique():
@@ -56,7 +56,7 @@ def evaluate(
         measured += [(str(layer), claim, measure(claim, tables)) for claim in claims.claims]
     # One family: all tests of all layers. An identity has no p-value.
     p_adjusted = adjusted([np.nan if found is None else found.p for _, _, found in measured])
-    labels = {name: str(runs[name].iloc[0]) for name in ("config", "dataset")}
+    labels = {name: str(found) for name in ("config", "dataset") for found in runs[name][:1]}
     rows = [
         {**labels, "layer": layer, **_row(claim, found, float(p), claims.level)}
         for (layer, claim, found), p in zip(measured, p_adjusted, strict=True)

@@ -223,6 +223,10 @@ def test_a_factor_that_the_config_does_not_sweep_is_not_tested_and_the_reason_is
     assert row["p"] is row["estimate"] is row["n"] is None
 
 
+def test_without_any_geometry_there_is_nothing_to_judge(trend):
+    assert evaluate(Claims(0.05, [claim()]), trend[:0], NO_NULL_RUNS, NO_SAMPLES, 1) == []
+
+
 def test_a_claim_that_cannot_be_tested_says_why(trend):
     row = judge([claim(kind="none", of=None, options={"reason": "no learners"})], trend)["claim"]
     assert (row["verdict"], row["reason"]) == ("not tested", "no learners")
