@@ -163,13 +163,12 @@ def _rank(claim: Claim, tables: Tables) -> Measured | None:
 
 def _per_factor(runs: pd.DataFrame, target: Quantity, predictors: Sequence[Quantity]) -> Iterator[dict[str, Any]]:
     """How well each predictor ranks within each sweep, for the reader."""
-    for factor in runs["factor"].unique():
-        if factor != BASELINE:
-            swept = sweep(runs, factor)
-            for predictor in predictors:
-                found = rank_correlations(swept, target, predictor, within=False)
-                if len(found):
-                    yield {"factor": factor, **_interval_row(predictor.label, found)}
+    for factor in _factors(runs):
+        swept = sweep(runs, factor)
+        for predictor in predictors:
+            found = rank_correlations(swept, target, predictor, within=False)
+            if len(found):
+                yield {"factor": factor, **_interval_row(predictor.label, found)}
 
 
 def _interval_row(label: str, values: np.ndarray) -> dict[str, Any]:
@@ -183,9 +182,16 @@ def _untested(_claim: Claim, _tables: Tables) -> None:
 
 def sweep(runs: pd.DataFrame, factor: str) -> pd.DataFrame:
     """The runs of a factor's sweep, the baseline among them; none where the config does not sweep it."""
-    if not (runs["factor"] == factor).any():
-        return runs.iloc[:0]
-    return runs[runs["factor"].isin([factor, BASELINE])]
+    return runs[_in_sweep(runs, factor)] if factor in _factors(runs) else runs.iloc[:0]
+
+
+def _factors(runs: pd.DataFrame) -> list[str]:
+    """The factors that are swept."""
+    return [factor for factor in runs["factor"].unique() if factor != BASELINE]
+
+
+def _in_sweep(runs: pd.DataFrame, factor: str) -> np.ndarray:
+    return runs["factor"].isin([factor, BASELINE]).to_numpy()
 
 
 def rank_correlations(runs: pd.DataFrame, target: Quantity, predictor: Quantity, within: bool) -> np.ndarray:
@@ -202,19 +208,13 @@ def rank_correlations(runs: pd.DataFrame, target: Quantity, predictor: Quantity,
     for seed in sorted(runs["seed"].unique()):
         of_seed = (runs["seed"] == seed).to_numpy()
         if within:
-            groups = [of_seed & mask for mask in _sweep_masks(runs)]
+            groups = [of_seed & _in_sweep(runs, factor) for factor in _factors(runs)]
             values = [_spearman(x[group], y[group]) for group in groups if group.sum() >= _LEAST_RUNS]
             found.append(float(np.mean(values)) if values else np.nan)
         else:
             found.append(_spearman(x[of_seed], y[of_seed]) if of_seed.sum() >= _LEAST_RUNS else np.nan)
     kept = np.array(found)
     return np.asarray(kept[np.isfinite(kept)])
-
-
-def _sweep_masks(runs: pd.DataFrame) -> Iterator[np.ndarray]:
-    for factor in runs["factor"].unique():
-        if factor != BASELINE:
-            yield runs["factor"].isin([factor, BASELINE]).to_numpy()
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -62,8 +62,7 @@ class Verdicts:
         path = folder / "claims.json"
         if not path.exists():
             raise InputError(f"{path} does not exist: run the pipeline with this config, or snakemake claims")
-        rows = read_json(path)
-        return cls({row["id"]: row for row in rows if row["layer"] == rows[0]["layer"]})
+        return cls(first_layer(read_json(path)))
 
     def verdict(self, name: str) -> str:
         """The verdict in words; of an identity, whether it holds."""
@@ -124,6 +123,11 @@ class Verdicts:
     def _counts(self, grid: bool) -> Counter[str]:
         rows = [row for row in self.rows.values() if _in_grid(row) == grid and not row["identity"]]
         return Counter(row["verdict"] for row in rows)
+
+
+def first_layer(rows: Sequence[Row]) -> dict[str, Row]:
+    """The claims of the first layer by id, from the rows of ``claims.json``."""
+    return {row["id"]: row for row in rows if row["layer"] == rows[0]["layer"]}
 
 
 def _bound(value: float) -> str:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from awduality.claims.report import first_layer
 from awduality.factors import FACTORS
 from awduality.figures.overview import draw_nothing
 from awduality.figures.style import PAGE, describe, letter
@@ -57,7 +58,7 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     Args:
         claims: the rows of ``claims.json``.
     """
-    cells = _by_id(claims)
+    cells = first_layer(claims)
     factors = [factor for factor in FACTORS if f"{factor}/gap" in cells and cells[f"{factor}/gap"]["n"] is not None]
     if not factors:
         return draw_nothing("No trend could be tested: no sweep has two values with converged runs.")
@@ -109,7 +110,7 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
     Args:
         claims: the rows of ``claims.json``.
     """
-    cells = _by_id(claims)
+    cells = first_layer(claims)
     names = [entry["predictor"] for entry in cells["codeterminants"]["details"]]
     if not names:
         return draw_nothing("Nothing could be ranked: fewer than three converged runs per seed.")
@@ -129,8 +130,3 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
     panels[0].invert_yaxis()
     figure.supxlabel(f"{describe(claims[0])}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
     return figure
-
-
-def _by_id(claims: Sequence[Claim]) -> dict[str, Claim]:
-    """The claims of the first layer."""
-    return {claim["id"]: claim for claim in claims if claim["layer"] == claims[0]["layer"]}
