@@ -9,6 +9,7 @@ import numpy as np
 
 from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
+from awduality.device import choose_device
 from awduality.duality.analysis import Analysis, weights_of
 from awduality.duality.controls import COLUMNS, controls
 from awduality.duality.summary import Row
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.sharp_directions,
         arguments.root_seed,
         arguments.shuffles,
+        choose_device(),
     )
     runs = [entry for entry in read_table(arguments.runs) if entry["stop_reason"] == "converged"]
     solutions = read_arrays(arguments.solutions)

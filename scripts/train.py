@@ -1,12 +1,12 @@
-"""Train one shard: a factor's values for a block of seeds, or the baseline."""
+"""Train shards: a factor's values for a block of seeds, or the baseline; several shards as one ensemble."""
 
 from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,9 @@ import torch
 
 from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
-from awduality.factors import BASELINE, FACTORS
+from awduality.device import choose_device
 from awduality.files import write_arrays, write_table
 from awduality.plan import expand, layer_names
-from awduality.training.device import choose_device
 from awduality.training.loop import Solution, Training, train
 
 
@@ -42,30 +41,35 @@ def main(argv: list[str] | None = None) -> None:
     """Write a row per run, and their solutions and histories."""
     parser = argparse.ArgumentParser(prog="scripts/train.py", description=__doc__)
     parser.add_argument("--split", required=True, type=Path, help="the data, from prepare_data.py")
-    parser.add_argument("--factor", required=True, choices=[BASELINE, *FACTORS])
-    parser.add_argument(
-        "--values", type=json.loads, default=[], metavar="JSON", help="[0.02, 0.05]; none for the baseline"
-    )
-    parser.add_argument("--seeds", required=True, type=json.loads, metavar="JSON", help="seed indices: [0, 1, 2]")
+    shards_help = '[{"factor": "dropout", "values": [0.1, 0.2], "seeds": [0, 1]}, …]; no values for the baseline'
+    parser.add_argument("--shards", required=True, type=json.loads, metavar="JSON", help=shards_help)
     parser.add_argument("--defaults", required=True, type=json.loads, metavar="JSON", help="every factor's default")
     parser.add_argument("--training", required=True, type=json.loads, metavar="JSON", help="what all runs share")
-    parser.add_argument("--runs-out", required=True, type=Path, help="a row per run (CSV)")
-    parser.add_argument("--solutions-out", required=True, type=Path, help="weights and histories (safetensors)")
-    arguments = parse(parser, argv)
-    runs = list(expand(arguments.defaults, arguments.factor, arguments.values, arguments.seeds))
-    device = choose_device(os.environ.get("AWDUALITY_DEVICE", "auto"))
-    logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())
-    solutions = train(
-        runs, read_split(arguments.split), Training(**arguments.training), device, Progress(len(runs), "run")
+    parser.add_argument("--runs-out", required=True, nargs="+", type=Path, help="per shard, a row per run (CSV)")
+    parser.add_argument(
+        "--solutions-out", required=True, nargs="+", type=Path, help="per shard, weights and histories (safetensors)"
     )
+    arguments = parse(parser, argv)
+    shards = [list(expand(arguments.defaults, **shard)) for shard in arguments.shards]
+    runs = [run for shard in shards for run in shard]
+    device = choose_device()
+    logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())
+    split, training = read_split(arguments.split), Training(**arguments.training)
+    solutions = iter(train(runs, split, training, device, Progress(len(runs), "run")))
+    for shard, runs_out, solutions_out in zip(shards, arguments.runs_out, arguments.solutions_out, strict=True):
+        write_shard(list(itertools.islice(solutions, len(shard))), runs_out, solutions_out)
+
+
+def write_shard(solutions: list[Solution], runs_out: Path, solutions_out: Path) -> None:
+    """Write the table of a shard's runs, and their weights and histories."""
     arrays: dict[str, np.ndarray] = {}
     for solution in solutions:
         names = layer_names(len(solution.weights) - 1)
         arrays |= {f"{solution.run.id}/weights/{name}": w for name, w in zip(names, solution.weights, strict=True)}
         arrays |= {f"{solution.run.id}/history/{name}": values for name, values in solution.history.items()}
-    write_table(arguments.runs_out, [row(solution) for solution in solutions])
-    write_arrays(arguments.solutions_out, arrays)
-    logging.info("ended: %s", dict(collections.Counter(solution.stop_reason for solution in solutions)))
+    write_table(runs_out, [row(solution) for solution in solutions])
+    write_arrays(solutions_out, arrays)
+    logging.info("%s: %s", runs_out.stem, dict(collections.Counter(solution.stop_reason for solution in solutions)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,26 @@ from awduality.errors import InputError
 from awduality.losses import PerSampleLoss, checked_losses, named_loss
 
 Array = np.ndarray | Tensor
+
+
+class Samples(NamedTuple):
+    """Samples that have been checked and converted; they serve for every network on the same device."""
+
+    inputs: Tensor  # (N, …) float64
+    targets: Tensor  # (N, …) float64 or int64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Samples as they appear at the layer and in the loss."""
+
+    inputs: Tensor  # (N, …) float64
+    targets: Tensor  # (N, …)
+    activities: Tensor  # (N, n) the layer's input a
+    losses: Tensor  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.losses)
 
 
 class LayerProbe:
@@ -71,12 +92,14 @@ class LayerProbe:
         """The bias b, (m,) float64, held fixed; 0 where the layer has none."""
         return 0.0 if self._layer.bias is None else self._layer.bias.data
 
-    def tensors(self, samples: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
-        """Inputs as float64, targets as float64 or int64, on the network's device.
+    def tensors(self, samples: tuple[Array, Array] | Samples) -> Samples:
+        """Inputs as float64, targets as float64 or int64, on the network's device; checked once.
 
         Raises:
             InputError: no samples, inputs and targets of different number, or inputs that are not finite.
         """
+        if isinstance(samples, Samples):
+            return samples
         inputs, targets = (torch.as_tensor(array, device=self.weight.device) for array in samples)
         inputs, targets = inputs.double(), targets.double() if targets.is_floating_point() else targets.long()
         if len(inputs) != len(targets) or len(inputs) == 0:
@@ -85,33 +108,30 @@ class LayerProbe:
             )
         if not bool(torch.isfinite(inputs).all()):
             raise InputError("some inputs are not finite: remove these samples, or mend them")
-        return inputs, targets
+        return Samples(inputs, targets)
 
-    def activities(self, inputs: Tensor) -> Tensor:
-        """The layer's input a for each sample, (N, n).
+    def see(self, samples: tuple[Array, Array] | Samples) -> Seen:
+        """What one forward pass shows of some samples.
 
         Raises:
-            InputError: the layer is called more or less than once per forward, or on an input that is not (N, n).
+            InputError: the samples, the network or the loss cannot be used; the layer is called more or less than once
+                per forward, or on an input that is not (N, n).
         """
-        seen: list[Tensor] = []
-        with torch.no_grad(), self._hook(lambda _module, args, _output: seen.append(args[0].clone())):
-            self._forward(inputs)
-        if len(seen) != 1:
+        inputs, targets = self.tensors(samples)
+        caught: list[Tensor] = []
+        with torch.no_grad(), self._hook(lambda _module, args, _output: caught.append(args[0].clone())):
+            outputs = self._forward(inputs)
+        if len(caught) != 1:
             raise InputError(
-                f"layer {self.name!r} is called {len(seen)} times per forward: the duality needs exactly one call, "
+                f"layer {self.name!r} is called {len(caught)} times per forward: the duality needs exactly one call, "
                 "so that one change of its weights stands for one change of its input"
             )
-        if seen[0].ndim != 2 or len(seen[0]) != len(inputs):
+        if caught[0].ndim != 2 or len(caught[0]) != len(inputs):
             raise InputError(
-                f"layer {self.name!r} gets an input of shape {tuple(seen[0].shape)}: wanted ({len(inputs)}, n), "
+                f"layer {self.name!r} gets an input of shape {tuple(caught[0].shape)}: wanted ({len(inputs)}, n), "
                 "one activity vector per sample"
             )
-        return seen[0]
-
-    def losses(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each sample, (N,)."""
-        with torch.no_grad():
-            return checked_losses(self._loss, self._forward(inputs), targets)
+        return Seen(inputs, targets, caught[0], checked_losses(self._loss, outputs, targets))
 
     def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
         """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""

@@ -65,8 +65,9 @@ def prepare(folder, source="digits", pool=400):
 def train(folder, shard, factor, values, split=None):
     call(
         "train",
-        *("--split", split or folder / "data/digits.safetensors", "--factor", factor, "--values", json.dumps(values)),
-        *("--seeds", "[0, 1]", "--defaults", json.dumps(DEFAULTS), "--training", json.dumps(TRAINING)),
+        *("--split", split or folder / "data/digits.safetensors"),
+        *("--shards", json.dumps([{"factor": factor, "values": values, "seeds": [0, 1]}])),
+        *("--defaults", json.dumps(DEFAULTS), "--training", json.dumps(TRAINING)),
         *("--runs-out", folder / f"runs/{shard}.csv", "--solutions-out", folder / f"runs/{shard}.safetensors"),
     )
 

@@ -11,6 +11,7 @@ import yaml
 
 FLOORS = [
     "errors",
+    "device",
     "files",
     "factors",
     "streams",

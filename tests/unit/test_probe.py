@@ -213,6 +213,6 @@ def test_the_callers_network_is_left_alone(data):
 def test_the_loss_at_the_layers_own_output_is_the_loss(data):
     (x, y), _ = data
     probe = LayerProbe(Residual().eval(), "inner")
-    x, y = probe.tensors((x, y))
-    output = probe.activities(x) @ probe.weight.T + probe.bias
-    assert torch.allclose(probe.losses_at_output(x, y, output), probe.losses(x, y), rtol=1e-14)
+    seen = probe.see((x, y))
+    output = seen.activities @ probe.weight.T + probe.bias
+    assert torch.allclose(probe.losses_at_output(seen.inputs, seen.targets, output), seen.losses, rtol=1e-14)

@@ -102,14 +102,26 @@ def executed(node):
             yield from executed(child)
 
 
+def shard_files(folder, suffix):
+    """A file of every shard."""
+    return [RESULTS / folder / f"{name}.{suffix}" for name in SHARDS]
+
+
 def training_outputs():
     """The runs and solutions of every shard."""
-    return [RESULTS / "runs" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
+    return [*shard_files("runs", "csv"), *shard_files("runs", "safetensors")]
 
 
 def geometry_outputs():
     """The geometry of every shard."""
-    return [RESULTS / "geometry" / f"{name}.{suffix}" for name in SHARDS for suffix in ("csv", "safetensors")]
+    return [*shard_files("geometry", "csv"), *shard_files("geometry", "safetensors")]
+
+
+def described_shards(wildcards):
+    """What a training job trains: its shard, or all shards where a step is one job."""
+    names = [wildcards.shard] if "shard" in wildcards.keys() else list(SHARDS)
+    shards = [SHARDS[name] for name in names]
+    return as_json([{"factor": shard.factor, "values": shard.values, "seeds": shard.seeds} for shard in shards])
 
 
 def null_outputs():

@@ -1,4 +1,4 @@
-"""Training, one job per shard: a factor's values for a block of seeds, as one ensemble."""
+"""Training, one job per shard: a factor's values for a block of seeds, as one ensemble; or one job for all shards."""
 
 
 rule train:
@@ -10,15 +10,14 @@ rule train:
         solutions=RESULTS / "runs" / "{shard}.safetensors",
     log:
         LOGS / "train" / "{shard}.log",
+    priority: 1  # all training first: the shorter jobs of the geometry then keep both the last and the first core busy
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         gpu=gpu_request,
     params:
-        factor=lambda wildcards: SHARDS[wildcards.shard].factor,
-        values=lambda wildcards: as_json(SHARDS[wildcards.shard].values),
-        seeds=lambda wildcards: as_json(SHARDS[wildcards.shard].seeds),
+        shards=described_shards,
         defaults=as_json(CONFIG["defaults"]),
         training=as_json(
             {
@@ -29,7 +28,18 @@ rule train:
         ),
         code=code("scripts/train.py"),
     shell:
-        "python scripts/train.py --split {input.split} --factor {params.factor} --values {params.values:q}"
-        " --seeds {params.seeds:q} --defaults {params.defaults:q} --training {params.training:q}"
-        " --runs-out {output.runs} --solutions-out {output.solutions}"
+        "python scripts/train.py --split {input.split} --shards {params.shards:q} --defaults {params.defaults:q}"
+        " --training {params.training:q} --runs-out {output.runs} --solutions-out {output.solutions}"
         " 2>&1 | tee {log}"
+
+
+if CONFIG["one_job_per_step"]:
+
+    ruleorder: train_together > train
+
+    use rule train as train_together with:
+        output:
+            runs=shard_files("runs", "csv"),
+            solutions=shard_files("runs", "safetensors"),
+        log:
+            LOGS / "train.log",

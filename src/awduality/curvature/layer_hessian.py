@@ -9,36 +9,40 @@ with row-major vec(W): weight (i, j) has index i·n + j. The bias, if there is o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from awduality.errors import InputError
-from awduality.probe import Array, LayerProbe
+from awduality.probe import LayerProbe, Seen
 
-_MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
+MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
 _CHUNK = 1024  # samples whose packed outer products are held at once
 
 
-def output_hessians(probe: LayerProbe, inputs: Tensor, targets: Tensor, activities: Tensor) -> Tensor:
-    """S_k = ∂²ℓ_k/∂z_k² for every sample, (N, m, m).
+def output_hessians(probe: LayerProbe, seen: Seen) -> Iterator[tuple[Tensor, Tensor]]:
+    """S_k = ∂²ℓ_k/∂z_k², (samples, m, m), and the activities a_k, (samples, n), part by part.
 
     Since samples do not mix, row i of every S_k comes from one backward pass through the gradient of Σ_k ℓ_k with
     respect to the outputs z: m passes for all samples together.
     """
-    output = torch.nn.functional.linear(activities, probe.weight) + probe.bias
-    hessians = output.new_zeros(*output.shape, output.shape[1])
-    with torch.enable_grad():
-        output.requires_grad_(True)
-        total = probe.losses_at_output(inputs, targets, output).sum()
-        (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
-        if gradient.requires_grad:
-            for unit in range(output.shape[1]):
-                (row,) = torch.autograd.grad(gradient[:, unit].sum(), output, retain_graph=True, materialize_grads=True)
-                hessians[:, unit] = row
-    return (hessians + hessians.transpose(1, 2)) / 2
+    parts = (tensor.split(_CHUNK) for tensor in (seen.inputs, seen.targets, seen.activities))
+    for inputs, targets, activities in zip(*parts, strict=True):
+        output = torch.nn.functional.linear(activities, probe.weight) + probe.bias
+        hessians = output.new_zeros(*output.shape, output.shape[1])
+        with torch.enable_grad():
+            output.requires_grad_(True)
+            total = probe.losses_at_output(inputs, targets, output).sum()
+            (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
+            if gradient.requires_grad:
+                for unit, column in enumerate(gradient.unbind(1)):
+                    (row,) = torch.autograd.grad(column.sum(), output, retain_graph=True, materialize_grads=True)
+                    hessians[:, unit] = row
+        yield (hessians + hessians.mT) / 2, activities
 
 
-def layer_hessian(probe: LayerProbe, samples: tuple[Array, Array]) -> Tensor:
+def layer_hessian(probe: LayerProbe, seen: Seen) -> Tensor:
     """H = (1/N) Σ_k S_k ⊗ (a_k a_kᵀ), (m·n, m·n) float64, symmetric to the bit.
 
     Both factors are symmetric, so only their upper triangles are multiplied: K = S_packedᵀ·A_packed holds every entry
@@ -46,28 +50,31 @@ def layer_hessian(probe: LayerProbe, samples: tuple[Array, Array]) -> Tensor:
 
     Args:
         probe: the network, opened at the layer.
-        samples: training inputs and targets.
+        seen: the training samples.
 
     Raises:
         InputError: the layer has more than 12,000 weights, so that the matrix would not fit into memory.
     """
-    inputs, targets = probe.tensors(samples)
     outputs, units = probe.weight.shape
-    if (weights := outputs * units) > _MOST_WEIGHTS:
+    if (weights := outputs * units) > MOST_WEIGHTS:
         raise InputError(
             f"layer {probe.name!r} has {weights:,} weights, whose Hessian would take {8 * weights**2 / 2**30:.1f} GiB: "
-            f"layers of up to {_MOST_WEIGHTS:,} weights can be analysed; choose a smaller layer"
+            f"all directions can be had of layers of up to {MOST_WEIGHTS:,} weights; choose a smaller layer, or ask "
+            "awduality.decompose for the sharpest ones only, top=20 say"
         )
-    rows, columns = torch.triu_indices(outputs, outputs), torch.triu_indices(units, units)
-    packed = torch.zeros(rows.shape[1], columns.shape[1], dtype=torch.float64, device=inputs.device)
-    for x, y in zip(inputs.split(_CHUNK), targets.split(_CHUNK), strict=True):
-        a = probe.activities(x)
-        s = output_hessians(probe, x, y, a)
-        packed.addmm_(s[:, rows[0], rows[1]].T, a[:, columns[0]] * a[:, columns[1]])
-    packed /= len(inputs)
-    return (
-        packed[_unpacking(outputs)][:, :, _unpacking(units)].transpose(1, 2).reshape(outputs * units, outputs * units)
-    )
+    device = probe.weight.device
+    upper_outputs, upper_units = (torch.triu_indices(size, size, device=device) for size in (outputs, units))
+    flat = upper_outputs[0] * outputs + upper_outputs[1]
+    packed = torch.zeros(len(flat), upper_units.shape[1], dtype=torch.float64, device=device)
+    for s, a in output_hessians(probe, seen):
+        left = s.flatten(1).index_select(1, flat)
+        packed.addmm_(left.T, a.index_select(1, upper_units[0]) * a.index_select(1, upper_units[1]))
+    packed /= len(seen)
+    hessian = packed.new_empty(outputs, units, outputs, units)
+    of_outputs, of_units = _unpacking(outputs).to(device), _unpacking(units).to(device)
+    for unit in range(outputs):  # one row of blocks after the other: no second array of the Hessian's size
+        hessian[unit] = packed[of_outputs[unit]][:, of_units].transpose(0, 1)
+    return hessian.view(weights, weights)
 
 
 def _unpacking(size: int) -> Tensor:

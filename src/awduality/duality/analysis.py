@@ -19,18 +19,27 @@ from awduality.duality.nulls import Weights, balanced, null_stream, random_basis
 from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
 from awduality.duality.summary import BALANCED, SPECTRUM, Row, spectrum_numbers, summary
 from awduality.networks import from_weights
-from awduality.probe import LayerProbe
+from awduality.probe import LayerProbe, Samples, Seen
 
 KEPT = ("sigma_g", "sigma_w", "mean_g", "mean_w", "c", "train_loss", "test_loss", "dual_loss", "dual_norm")
 """The arrays of a decomposition that are written for every run, layer and pairing."""
 
 
 @dataclass(frozen=True)
+class Opened:
+    """One layer of one network, before samples are paired."""
+
+    probe: LayerProbe
+    train: Seen
+    test: Seen
+    basis: Spectrum
+
+
+@dataclass(frozen=True)
 class Analysed:
     """One layer of one network, for one pairing."""
 
-    probe: LayerProbe
-    basis: Spectrum
+    opened: Opened
     changes: PairChanges
     projected: Tensor  # (P, M) components of every ΔW along every direction
     result: Decomposition
@@ -46,6 +55,8 @@ class Analysis:
     sharp_directions: int
     root_seed: int  # of the random numbers of the nulls
     shuffles: int  # draws of shuffled scalars
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _samples: dict[int, tuple[Samples, Samples]] = field(default_factory=dict)  # training and test, by training size
     _pairs: dict[tuple[int, Pairing], Pairs] = field(default_factory=dict)
     _bases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
@@ -67,11 +78,11 @@ class Analysis:
         weight_norm = float(np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values())))
         rows, arrays = [], {}
         for layer in self.layers:
-            probe, basis = self._hessian(weights, layer, train_size)
-            arrays[f"{run}/test_losses"] = probe.losses(*probe.tensors(self.split.test)).numpy()
-            arrays[f"{run}/{layer}/eigenvalues"] = basis.eigenvalues.numpy()
+            opened = self._open(weights, layer, train_size)
+            arrays[f"{run}/test_losses"] = opened.test.losses.cpu().numpy()
+            arrays[f"{run}/{layer}/eigenvalues"] = opened.basis.eigenvalues.cpu().numpy()
             for pairing in self.pairings:
-                found = self._decomposed(probe, basis, train_size, pairing)
+                found = self._decomposed(opened, pairing)
                 row: Row = {"run": run, "layer": layer, "pairing": pairing, "weight_norm": weight_norm}
                 row |= self._summary(found)
                 if pairing == self.pairings[0]:
@@ -82,12 +93,13 @@ class Analysis:
 
     def analyse(self, weights: Weights, layer: str, train_size: int) -> Analysed:
         """Decompose one layer for the first pairing."""
-        return self._decomposed(*self._hessian(weights, layer, train_size), train_size, self.pairings[0])
+        return self._decomposed(self._open(weights, layer, train_size), self.pairings[0])
 
     def random_basis(self, seed: int, size: int) -> Tensor:
         """The random basis of a seed index for layers of ``size`` weights, (size, size)."""
         if (seed, size) not in self._bases:
-            self._bases[seed, size] = random_basis(size, null_stream(self.root_seed, seed, "random_basis"))
+            basis = random_basis(size, null_stream(self.root_seed, seed, "random_basis"))
+            self._bases[seed, size] = basis.to(self.device)
         return self._bases[seed, size]
 
     def shuffled(self, seed: int, found: Analysed) -> list[Decomposition]:
@@ -100,20 +112,23 @@ class Analysis:
         """The moments of a run in a random basis."""
         return moments(found.projected @ self.random_basis(seed, found.projected.shape[1]), found.changes.secants)
 
-    def _hessian(self, weights: Weights, layer: str, train_size: int) -> tuple[LayerProbe, Spectrum]:
-        probe = LayerProbe(from_weights(weights), layer)
-        return probe, spectrum(layer_hessian(probe, self.split.train(train_size)))
+    def _open(self, weights: Weights, layer: str, train_size: int) -> Opened:
+        probe = LayerProbe(from_weights(weights).to(self.device), layer)
+        if train_size not in self._samples:
+            self._samples[train_size] = (probe.tensors(self.split.train(train_size)), probe.tensors(self.split.test))
+        train, test = (probe.see(samples) for samples in self._samples[train_size])
+        return Opened(probe, train, test, spectrum(layer_hessian(probe, train)))
 
-    def _decomposed(self, probe: LayerProbe, basis: Spectrum, train_size: int, pairing: Pairing) -> Analysed:
-        train, test = self.split.train(train_size), self.split.test
+    def _decomposed(self, opened: Opened, pairing: Pairing) -> Analysed:
+        train_size = len(opened.train)
         if (train_size, pairing) not in self._pairs:
-            self._pairs[train_size, pairing] = nearest_pairs(train, test, pairing)
-        changes = pair_changes(probe, train, test, self._pairs[train_size, pairing])
-        projected = components(changes.dual, basis.eigenvectors)
-        return Analysed(probe, basis, changes, projected, decomposition(changes, basis, projected))
+            self._pairs[train_size, pairing] = nearest_pairs(self.split.train(train_size), self.split.test, pairing)
+        changes = pair_changes(opened.probe, opened.train, opened.test, self._pairs[train_size, pairing])
+        projected = components(changes.dual, opened.basis.eigenvectors)
+        return Analysed(opened, changes, projected, decomposition(changes, opened.basis, projected))
 
     def _summary(self, found: Analysed) -> Row:
-        norm = float(torch.linalg.vector_norm(found.probe.weight))
+        norm = float(torch.linalg.vector_norm(found.opened.probe.weight))
         return {**summary(found.result, self.sharp_directions), "layer_norm": norm}
 
     def _nulls(self, seed: int, found: Analysed) -> Row:
@@ -135,12 +150,12 @@ class Analysis:
 
 def _other_dual(found: Analysed) -> Row:
     """Sharpness and size under another dual, along the mean activity; nothing where some pair has no such dual."""
-    activities, weight = found.changes.activities, found.probe.weight
+    activities, weight = found.changes.activities, found.opened.probe.weight
     dual = other_dual(found.changes.dual, activities, activities.mean(0))
     if not bool(dual.exists.all()):
         return {}
     changes = replace(found.changes, dual=dual)
-    along = moments(components(dual, found.basis.eigenvectors), changes.secants)
+    along = moments(components(dual, found.opened.basis.eigenvectors), changes.secants)
     above = found.result.above
     output = activities @ weight.T + dual.left  # W a + W Δa
     error = (dual_outputs(weight, dual, activities) - output).abs().max()

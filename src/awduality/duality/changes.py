@@ -14,7 +14,7 @@ from torch import Tensor
 from awduality.duality.dual_weights import DualWeights, dual_weights
 from awduality.duality.pairing import Pairs
 from awduality.errors import InputError
-from awduality.probe import Array, LayerProbe
+from awduality.probe import LayerProbe, Seen
 
 CHUNK = 256  # pairs whose dual weights are held as matrices at once
 _BYPASS_TOLERANCE = 1e-8  # relative difference of losses above which the layer cannot be all that the loss depends on
@@ -47,20 +47,15 @@ class PairChanges:
         return torch.where(squared > 0, change / squared.masked_fill(squared == 0, 1.0), 0.0)
 
 
-def pair_changes(probe: LayerProbe, train: tuple[Array, Array], test: tuple[Array, Array], pairs: Pairs) -> PairChanges:
+def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> PairChanges:
     """The dual weights and losses of all pairs.
 
     Raises:
         InputError: pairs out of range or of unequal targets; no pair has a dual; a layer that the loss depends on by
             another path.
     """
-    inputs, targets = probe.tensors(train)
-    test_inputs, test_targets = probe.tensors(test)
-    _check_pairs(pairs, targets, test_targets)
-    activities, test_activities = probe.activities(inputs), probe.activities(test_inputs)
-    losses, test_losses = probe.losses(inputs, targets), probe.losses(test_inputs, test_targets)
-
-    dual = dual_weights(probe.weight, activities[pairs.train], test_activities[pairs.test])
+    _check_pairs(pairs, train.targets, test.targets)
+    dual = dual_weights(probe.weight, train.activities[pairs.train], test.activities[pairs.test])
     kept = dual.exists
     if not bool(kept.any()):
         raise InputError(
@@ -68,20 +63,21 @@ def pair_changes(probe: LayerProbe, train: tuple[Array, Array], test: tuple[Arra
         )
     dual = dual[kept]
     train_index, test_index = pairs.train[kept], pairs.test[kept]
-    output = test_activities[test_index] @ probe.weight.T
-    dual_output = dual_outputs(probe.weight, dual, activities[train_index])
-    dual_loss = probe.losses_at_output(inputs[train_index], targets[train_index], dual_output + probe.bias)
-    _check_not_bypassed(probe.name, dual_loss, test_losses[test_index])
+    activities, test_loss = train.activities[train_index], test.losses[test_index]
+    output = test.activities[test_index] @ probe.weight.T
+    dual_output = dual_outputs(probe.weight, dual, activities)
+    dual_loss = probe.losses_at_output(train.inputs[train_index], train.targets[train_index], dual_output + probe.bias)
+    _check_not_bypassed(probe.name, dual_loss, test_loss)
     return PairChanges(
         layer=probe.name,
         dual=dual,
-        activities=activities[train_index],
-        train_loss=losses[train_index],
-        test_loss=test_losses[test_index],
+        activities=activities,
+        train_loss=train.losses[train_index],
+        test_loss=test_loss,
         dual_loss=dual_loss,
         output_error=float((dual_output - output).abs().max() / output.abs().max().clamp(min=1e-300)),
         dropped=int((~kept).sum()),
-        gap=float(test_losses.mean() - losses.mean()),
+        gap=float(test.losses.mean() - train.losses.mean()),
     )
 
 

@@ -18,14 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from awduality.curvature.layer_hessian import layer_hessian
+from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
+from awduality.curvature.operators import HessianOperator, top_spectrum
 from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
 from awduality.duality.changes import CHUNK, PairChanges, pair_changes
 from awduality.duality.dual_weights import DualWeights
 from awduality.duality.pairing import Pairs, nearest_pairs
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss
-from awduality.probe import Array, LayerProbe
+from awduality.probe import Array, LayerProbe, Seen
+
+# All directions cost less than the top ones alone in layers of up to so many weights, and where more than one direction
+# in so many is wanted (docs/performance.md).
+_DENSE = 1_500
+_SHARE = 30
 
 
 @dataclass(frozen=True)
@@ -132,18 +138,30 @@ def decompose(
         top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``.
 
     Returns:
-        Everything per direction and per pair; the whole Hessian is diagonalised, also with ``top``.
+        Everything per direction and per pair. With ``top`` the Hessian of a wide layer is never made: its sharpest
+        directions come from products with vectors.
 
     Raises:
-        InputError: the layer, the data or the pairs cannot be used, or the layer has more than 12,000 weights.
+        InputError: the layer, the data or the pairs cannot be used, or the layer has more than 12,000 weights and
+            ``top`` was not given.
     """
     probe = LayerProbe(model, layer, loss)
     if pairs is None:
         pairs = nearest_pairs(train, test)
     elif not isinstance(pairs, Pairs):
         pairs = Pairs(*(torch.as_tensor(np.asarray(index)) for index in pairs))
-    changes = pair_changes(probe, train, test, pairs)
-    return decompose_in_basis(changes, spectrum(layer_hessian(probe, train)), top)
+    seen = probe.see(train)
+    changes = pair_changes(probe, seen, probe.see(test), pairs)
+    return decompose_in_basis(changes, _basis(probe, seen, top), top)
+
+
+def _basis(probe: LayerProbe, train: Seen, top: int | None) -> Spectrum:
+    """All directions, or the top ones alone where they cost less."""
+    weights = probe.weight.numel()
+    fewer = top is not None and weights > _DENSE and (_SHARE * top < weights or weights > MOST_WEIGHTS)
+    if top is not None and fewer:
+        return top_spectrum(HessianOperator(probe, train), top)
+    return spectrum(layer_hessian(probe, train))
 
 
 def decompose_in_basis(changes: PairChanges, basis: Spectrum, top: int | None = None) -> Decomposition:
@@ -162,7 +180,7 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
     found = moments(projected, changes.secants)
     kept = projected.shape[1]
     remainder = 0.0
-    if kept < len(basis.eigenvalues):
+    if kept < len(basis.eigenvectors):
         varied = changes.squared_norm > 0
         change = changes.test_loss - changes.train_loss
         remainder = float(change[varied].sum() / len(change)) - found.estimate

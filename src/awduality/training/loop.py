@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -17,12 +19,13 @@ from awduality.data.splits import Split
 from awduality.plan import Run, Settings
 from awduality.training import schemes
 from awduality.training.ensemble import Ensemble
+from awduality.training.step import Steps
 
 StopReason = Literal["converged", "budget", "diverged"]
 
 HISTORY = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+_COMPACTED = 0.5  # share of a wide stack's runs that still train when the others are taken out
 _ACCURACY_EPOCHS = 9  # the authors' code averages the training accuracy over the last nine epochs
-_SAMPLES_AT_ONCE = 256  # samples per stream that are gathered at once: enough to spare calls, few enough for the cache
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def train(
     training: Training,
     device: torch.device,
     report: Callable[[int, str], None] = lambda _finished, _message: None,
+    wide: bool | None = None,
 ) -> list[Solution]:
     """Train all runs; those of one shape together, as one stack.
 
@@ -64,6 +68,9 @@ def train(
         training: shared settings.
         device: where to compute.
         report: called after every epoch with the number of runs that have newly ended and a line for the reader.
+        wide: work as suits a GPU, where one wide call costs less than several narrow ones: every run has its own copy
+            of its batch, and a stack is compacted when half of its runs have ended, instead of at every end. By
+            default so on a GPU. The solutions are the same.
 
     Returns:
         One solution per run, in the order of ``runs``.
@@ -71,13 +78,16 @@ def train(
     stacks: dict[tuple, list[Run]] = defaultdict(list)
     for run in runs:
         stacks[tuple(run.settings[key] for key in ("batch_size", "train_size", "label_noise", "width"))].append(run)
+    stacked = partial(_train_stack, split=split, training=training, device=device, report=report)
+    wide = device.type == "cuda" if wide is None else wide
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
-        solutions = {
-            solution.run.id: solution
-            for stack in stacks.values()
-            for solution in _train_stack(sorted(stack, key=lambda run: run.seed), split, training, device, report)
-        }
+        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+            solutions = {
+                solution.run.id: solution
+                for stack in stacks.values()
+                for solution in stacked(sorted(stack, key=lambda run: run.seed), wide=wide)
+            }
     finally:
         torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
     return [solutions[run.id] for run in runs]
@@ -88,7 +98,7 @@ class _StackData:
     """The samples of a stack: clean ones first, then those whose label is wrong."""
 
     inputs: Tensor  # (S, n)
-    targets: Tensor  # (G, S, C) one-hot labels of each stream: wrong labels differ between seeds
+    targets: Tensor  # (G, C, S) one-hot labels of each stream: wrong labels differ between seeds
     clean_labels: Tensor  # (N,)
     test_inputs: Tensor
     test_labels: Tensor
@@ -109,7 +119,7 @@ def _stack_data(
     ]
     return _StackData(
         inputs=torch.from_numpy(split.pool_inputs[:total]).to(device),
-        targets=one_hot(torch.from_numpy(np.stack(labels)), split.classes).float().to(device),
+        targets=one_hot(torch.from_numpy(np.stack(labels)), split.classes).float().mT.contiguous().to(device),
         clean_labels=torch.from_numpy(true[:clean]).to(device),
         test_inputs=torch.from_numpy(split.test_inputs).to(device),
         test_labels=torch.from_numpy(split.test_labels).to(device),
@@ -137,6 +147,7 @@ def _train_stack(
     training: Training,
     device: torch.device,
     report: Callable[[int, str], None],
+    wide: bool,
 ) -> list[Solution]:
     settings = runs[0].settings
     batch = int(settings["batch_size"])
@@ -148,60 +159,52 @@ def _train_stack(
     width = int(settings["width"])
     uniforms = [schemes.dropout_uniforms(samples, width, training.root_seed, seed) for seed in seeds]
 
-    alive = list(range(len(runs)))  # rows of ``runs`` that are still in the stack
+    stacked = list(range(len(runs)))  # rows of ``runs`` in the stack
+    going = set(stacked)  # those that still train
     ensemble = _initial_ensemble(runs, [seeds.index(run.seed) for run in runs], split, training, device)
+    steps = Steps(ensemble, shared=not wide)
     histories: list[list[np.ndarray]] = [[] for _ in runs]
     solutions = []
     epoch = 0
-    while alive:
+    while going:
         epoch += 1
         order = torch.from_numpy(np.stack([next(stream) for stream in orders])).to(device)
         drawn = None
         if ensemble.drops:
-            drawn = torch.from_numpy(np.stack([next(stream) for stream in uniforms])).to(device)
-        _epoch(ensemble, data, order, drawn, batch, decaying=epoch <= training.weight_decay_epochs)
+            drawn = torch.from_numpy(np.stack([next(stream) for stream in uniforms])).to(device).mT.contiguous()
+        _epoch(steps, data, order, drawn, batch, decaying=epoch <= training.weight_decay_epochs)
 
         measured = [
             *ensemble.evaluate(data.clean_inputs, data.clean_labels),
             *ensemble.evaluate(data.test_inputs, data.test_labels),
         ]
-        for row, values in zip(alive, torch.stack(measured, 1).cpu().numpy(), strict=True):
+        ended = 0
+        for place, (row, values) in enumerate(zip(stacked, torch.stack(measured, 1).cpu().numpy(), strict=True)):
+            if row not in going:
+                continue
             histories[row].append(values)
-        reasons = [_stop_reason(histories[row], epoch * steps_per_epoch, training) for row in alive]
-        left = [place for place, reason in enumerate(reasons) if reason is None]
-        if len(left) < len(alive):
-            matrices = [layer.cpu().numpy() for layer in ensemble.weights]
-            for place, reason in enumerate(reasons):
-                if reason is None:
-                    continue
-                row = alive[place]
+            reason = _stop_reason(histories[row], epoch * steps_per_epoch, training)
+            if reason is not None:
+                going.remove(row)
+                ended += 1
                 columns = dict(zip(HISTORY, np.array(histories[row]).T.copy(), strict=True))
-                weights = [layer[place].copy() for layer in matrices]
+                weights = [layer[place].cpu().numpy().copy() for layer in ensemble.weights]
                 solutions.append(Solution(runs[row], reason, epoch, epoch * steps_per_epoch, weights, columns))
-            alive = [alive[place] for place in left]
-            if alive:
-                ensemble = ensemble.keep(left)
-        ended = len(reasons) - len(left)
-        report(ended, f"epoch {epoch}, {len(alive)} of {len(runs)} runs of this stack still training")
+        if going and len(going) <= (_COMPACTED * len(stacked) if wide else len(stacked) - 1):
+            left = [place for place, row in enumerate(stacked) if row in going]
+            stacked = [stacked[place] for place in left]
+            ensemble = ensemble.keep(left)
+            steps = Steps(ensemble, shared=not wide)
+        report(ended, f"epoch {epoch}, {len(going)} of {len(runs)} runs of this stack still training")
     return solutions
 
 
-def _epoch(
-    ensemble: Ensemble, data: _StackData, order: Tensor, uniforms: Tensor | None, batch: int, decaying: bool
-) -> None:
-    """One pass over the samples, in the order of each stream; ``order`` is (G, S), ``uniforms`` (G, S, H)."""
-    streams, samples = order.shape
-    stride = batch * max(1, _SAMPLES_AT_ONCE // batch)
-    for first in range(0, samples, stride):
-        index = order[:, first : first + stride]
-        inputs = data.inputs.index_select(0, index.flatten()).view(streams, index.shape[1], -1)
-        targets = torch.stack([data.targets[s].index_select(0, index[s]) for s in range(streams)]).transpose(1, 2)
-        for start in range(0, index.shape[1], batch):
-            part = slice(start, start + batch)
-            drawn = None
-            if uniforms is not None:
-                drawn = uniforms[:, first + start : first + start + batch].transpose(1, 2)
-            ensemble.step(inputs[:, part], targets[:, :, part], drawn, decaying)
+def _epoch(steps: Steps, data: _StackData, order: Tensor, uniforms: Tensor | None, batch: int, decaying: bool) -> None:
+    """One pass over the samples, in the order of each stream; ``order`` is (G, S), ``uniforms`` (G, H, S)."""
+    targets = data.targets.take_along_dim(order[:, None], dim=2)
+    drawn = repeat(None) if uniforms is None else uniforms.split(batch, dim=2)
+    for index, labels, part in zip(order.split(batch, dim=1), targets.split(batch, dim=2), drawn, strict=False):
+        steps.of(index.shape[1], decaying)(data.inputs, index, labels, part)
 
 
 def _stop_reason(history: list[np.ndarray], steps: int, training: Training) -> StopReason | None:

@@ -33,6 +33,10 @@ def dense_oracle(model, layer, x, y, loss=nn.functional.cross_entropy):
     return hessian(mean_loss)(weight.flatten()).detach()
 
 
+def hessian_at(probe, data):
+    return layer_hessian(probe, probe.see(data))
+
+
 def relative(a, b):
     return float((a - b).abs().max() / b.abs().max())
 
@@ -50,7 +54,7 @@ def test_the_closed_form_equals_torch_func_for_any_depth_width_and_layer(widths,
     layer = f"fc{min(place, len(widths) - 1)}"
     x, y = samples(count, widths[0], widths[-1], seed)
     expected = dense_oracle(model, layer, x, y)
-    found = layer_hessian(LayerProbe(model, layer), (x, y))
+    found = hessian_at(LayerProbe(model, layer), (x, y))
     assert (found - expected).abs().max() <= 1e-12 * max(expected.abs().max(), 1e-3)
 
 
@@ -80,7 +84,7 @@ def test_the_closed_form_equals_torch_func_for_other_networks(name):
     x = torch.randn(20, *shape, dtype=torch.float64)
     y = torch.arange(20) % classes
     model = model.eval()
-    assert relative(layer_hessian(LayerProbe(model, layer), (x, y)), dense_oracle(model, layer, x, y)) < 1e-12
+    assert relative(hessian_at(LayerProbe(model, layer), (x, y)), dense_oracle(model, layer, x, y)) < 1e-12
 
 
 def test_the_last_layer_of_softmax_regression_has_its_textbook_hessian():
@@ -90,20 +94,20 @@ def test_the_last_layer_of_softmax_regression_has_its_textbook_hessian():
     p = torch.softmax(model(x), 1).detach()
     s = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     expected = torch.einsum("kij,ka,kb->iajb", s, x, x).reshape(12, 12) / 25
-    assert relative(layer_hessian(LayerProbe(model, "0"), (x, y)), expected) < 1e-14
+    assert relative(hessian_at(LayerProbe(model, "0"), (x, y)), expected) < 1e-14
 
 
 def test_a_loss_linear_in_the_outputs_has_no_curvature():
     model = nn.Sequential(nn.Linear(4, 3)).eval()
     probe = LayerProbe(model, "0", loss=lambda outputs, targets: outputs.sum(1))
-    assert not layer_hessian(probe, samples(10, 4, 3)).any()
+    assert not hessian_at(probe, samples(10, 4, 3)).any()
 
 
 def test_the_squared_error_of_a_linear_network_has_its_textbook_hessian():
     x, _ = samples(15, 4, 3)
     probe = LayerProbe(nn.Sequential(nn.Linear(4, 2)).eval(), "0", loss=lambda f, t: (f - t).square().sum(1) / 2)
     expected = torch.kron(torch.eye(2, dtype=torch.float64), x.T @ x / 15)
-    assert relative(layer_hessian(probe, (x, torch.zeros(15, 2, dtype=torch.float64))), expected) < 1e-14
+    assert relative(hessian_at(probe, (x, torch.zeros(15, 2, dtype=torch.float64))), expected) < 1e-14
 
 
 def probed(widths, layer, count=50, seed=0):
@@ -113,30 +117,28 @@ def probed(widths, layer, count=50, seed=0):
 
 def test_the_hessian_is_symmetric_to_the_bit_and_positive_semidefinite_behind_relu():
     probe, data = probed([6, 8, 7, 4], "fc2")
-    h = layer_hessian(probe, data)
+    h = hessian_at(probe, data)
     assert torch.equal(h, h.T)
     assert torch.linalg.eigvalsh(h)[0] > -1e-15 * h.abs().max()
 
 
 def test_the_trace_is_the_mean_of_trace_times_squared_activity():
     probe, data = probed([6, 8, 7, 4], "fc2")
-    x, y = probe.tensors(data)
-    a = probe.activities(x)
-    s = output_hessians(probe, x, y, a)
+    ((s, a),) = output_hessians(probe, probe.see(data))
     expected = (s.diagonal(dim1=1, dim2=2).sum(1) * a.square().sum(1)).mean()
-    assert torch.trace(layer_hessian(probe, data)).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert torch.trace(hessian_at(probe, data)).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_chunks_of_any_size_give_the_same_hessian(monkeypatch):
     probe, data = probed([6, 8, 7, 4], "fc2", count=53)
-    whole = layer_hessian(probe, data)
+    whole = hessian_at(probe, data)
     monkeypatch.setattr(module, "_CHUNK", 10)  # the last chunk has 3
-    assert relative(layer_hessian(probe, data), whole) < 1e-14
+    assert relative(hessian_at(probe, data), whole) < 1e-14
 
 
 def test_eigenpairs_have_small_residuals_and_an_orthonormal_basis():
     probe, data = probed([6, 8, 7, 4], "fc2")
-    h = layer_hessian(probe, data)
+    h = hessian_at(probe, data)
     found = spectrum(h)
     residual = h @ found.eigenvectors - found.eigenvectors * found.eigenvalues
     assert residual.abs().max() < 1e-13 * found.eigenvalues[0]
@@ -148,7 +150,7 @@ def test_dead_units_and_silent_inputs_get_unit_vectors_with_eigenvalue_zero():
     probe, data = probed([6, 5, 4, 3], "fc2")
     probe._model.fc1.weight.data[2] = 0.0  # an input of fc2 that is always zero
     probe._model.fc2.weight.data[1] = -probe._model.fc2.weight.data[1].abs()  # a unit behind it that never fires
-    found = spectrum(layer_hessian(probe, data))
+    found = spectrum(hessian_at(probe, data))
     assert len(found.eigenvalues) == 20
     zero = found.eigenvectors[:, found.eigenvalues == 0]
     assert zero.shape[1] >= 5 + 3
@@ -170,6 +172,6 @@ def test_indefinite_matrices_keep_their_negative_eigenvalues_in_order():
 def test_the_hessian_of_a_float32_network_is_computed_in_float64():
     probe, data = probed([6, 8, 7, 4], "fc2")
     single = (data[0].float(), data[1])
-    assert layer_hessian(probe, single).dtype == torch.float64
-    assert relative(layer_hessian(probe, single), layer_hessian(probe, data)) < 1e-5
-    assert np.isfinite(layer_hessian(probe, single).numpy()).all()
+    assert hessian_at(probe, single).dtype == torch.float64
+    assert relative(hessian_at(probe, single), hessian_at(probe, data)) < 1e-5
+    assert np.isfinite(hessian_at(probe, single).numpy()).all()

@@ -103,9 +103,9 @@ def plainly_decomposed(model, layer, train, test, pairs, basis):
 def test_the_decomposition_equals_the_definitions_pair_by_pair(layer):
     model, train, test = problem([5, 12, 10, 3], seed=3)
     probe = LayerProbe(model, layer)
-    basis = spectrum(layer_hessian(probe, train))
+    basis = spectrum(layer_hessian(probe, probe.see(train)))
     pairs = nearest_pairs(train, test)
-    result = decompose_in_basis(pair_changes(probe, train, test, pairs), basis)
+    result = decompose_in_basis(pair_changes(probe, probe.see(train), probe.see(test), pairs), basis)
     expected = plainly_decomposed(model, layer, train, test, pairs, basis.eigenvectors.numpy())
     found = (result.mean_g, result.mean_w, result.sigma_g, result.sigma_w)
     for ours, oracle in zip(found, expected[:4], strict=True):
@@ -125,9 +125,9 @@ def test_the_sum_over_directions_is_the_same_in_any_orthonormal_basis():
     model, train, test = problem([5, 6, 4, 3])
     probe = LayerProbe(model, "fc2")
     pairs = nearest_pairs(train, test)
-    hessian_basis = spectrum(layer_hessian(probe, train))
+    hessian_basis = spectrum(layer_hessian(probe, probe.see(train)))
     random_basis = Spectrum(hessian_basis.eigenvalues, torch.linalg.qr(torch.randn(24, 24, dtype=torch.float64)).Q)
-    changes = pair_changes(probe, train, test, pairs)
+    changes = pair_changes(probe, probe.see(train), probe.see(test), pairs)
     one, other = (decompose_in_basis(changes, basis) for basis in (hessian_basis, random_basis))
     assert one.estimate == pytest.approx(other.estimate, abs=1e-12)
     for name in ("sigma_g", "sigma_w"):

@@ -264,8 +264,8 @@ def parts(digits, weights):
     """The changes of that layer, the eigenvectors, and the components of every ΔW."""
     probe = LayerProbe(from_weights(weights), "fc3")
     train = digits.train(200)
-    changes = pair_changes(probe, train, digits.test, nearest_pairs(train, digits.test))
-    basis = spectrum(layer_hessian(probe, train))
+    changes = pair_changes(probe, probe.see(train), probe.see(digits.test), nearest_pairs(train, digits.test))
+    basis = spectrum(layer_hessian(probe, probe.see(train)))
     return changes, basis, components(changes.dual, basis.eigenvectors)
 
 

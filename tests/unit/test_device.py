@@ -1,0 +1,20 @@
+"""Which device is chosen."""
+
+import pytest
+import torch
+
+from awduality.device import choose_device
+from awduality.errors import InputError
+
+
+def test_a_missing_gpu_and_an_unknown_device_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for wanted in ("auto", "cpu"):
+        monkeypatch.setenv("AWDUALITY_DEVICE", wanted)
+        assert choose_device().type == "cpu"
+    monkeypatch.setenv("AWDUALITY_DEVICE", "cuda")
+    with pytest.raises(InputError, match="finds no GPU"):
+        choose_device()
+    monkeypatch.setenv("AWDUALITY_DEVICE", "tpu")
+    with pytest.raises(InputError, match="wanted auto, cpu or cuda"):
+        choose_device()
