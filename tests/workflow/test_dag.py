@@ -95,6 +95,12 @@ def test_values_on_the_command_line_are_an_overlay_too(tree, snakemake):
     assert "results/quick/plan.json" in output
 
 
+def test_a_step_may_be_one_job_without_another_name(tree, snakemake):
+    counts = jobs(snakemake(tree, "--dry-run", "--config", "one_job_per_step=True").stdout)
+    assert counts["train_together"] == counts["geometry_together"] == 1
+    assert not {"train", "geometry"} & set(counts)
+
+
 def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake):
     (tree / "mine.yaml").write_text("name: mine\nsweeps: {width: [10, 20]}")
     counts = jobs(snakemake(tree, "--dry-run", "--configfile", "mine.yaml").stdout)

@@ -138,6 +138,17 @@ def test_the_order_of_runs_changes_nothing(digits):
 
 
 @needs_mkl
+def test_working_as_on_a_gpu_gives_the_same_solutions_to_the_bit(digits):
+    # a copy of the batch for every run, and ended runs that stay in the stack for a while: the same code, eager
+    training = replace(TRAINING, target_loss=0.3, target_accuracy=0.8, max_steps=400)
+    narrow, wide = (train(all_runs(), digits, training, CPU, wide=wide) for wide in (False, True))
+    assert len({solution.epochs for solution in narrow}) > 3
+    for a, b in zip(narrow, wide, strict=True):
+        assert (a.run, a.stop_reason, a.epochs, a.steps) == (b.run, b.stop_reason, b.epochs, b.steps)
+        assert all(np.array_equal(x, y) for x, y in zip(a.weights, b.weights, strict=True))
+        assert all(np.array_equal(a.history[name], b.history[name]) for name in HISTORY)
+
+
 def test_a_run_that_ends_early_leaves_its_neighbours_alone(digits):
     training = replace(TRAINING, target_loss=0.3, target_accuracy=0.5, max_steps=2000)
     runs = list(expand(DEFAULTS, "learning_rate", [0.02, 0.1, 0.5], [0, 1]))

@@ -1,0 +1,141 @@
+"""The Hessian as products with vectors: against the dense matrix, and on layers too wide for one."""
+
+import numpy as np
+import pytest
+import torch
+from tests.unit.curvature.test_curvature import NETWORKS, hessian_at, probed, samples
+from torch.nn.functional import cross_entropy
+
+from awduality import decompose
+from awduality.curvature import operators
+from awduality.curvature.operators import HessianOperator, top_spectrum
+from awduality.duality import decomposition
+from awduality.errors import InputError
+from awduality.networks import fully_connected
+from awduality.probe import LayerProbe
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_products_are_those_of_the_dense_hessian(name):
+    model, layer, shape, classes = NETWORKS[name]
+    torch.manual_seed(1)
+    probe = LayerProbe(model.eval(), layer)
+    data = (torch.randn(20, *shape, dtype=torch.float64), torch.arange(20) % classes)
+    dense = hessian_at(probe, data)
+    block = torch.randn(len(dense), 3, dtype=torch.float64)
+    product = HessianOperator(probe, probe.see(data)) @ block
+    assert torch.allclose(product, dense @ block, rtol=1e-12, atol=1e-14)
+
+
+def test_products_are_those_of_differentiating_twice():
+    torch.manual_seed(0)
+    model = fully_connected([6, 8, 7, 4]).double()
+    x, y = samples(30, 6, 4)
+    direction = torch.randn(56, dtype=torch.float64)
+    probe = LayerProbe(model, "fc2")
+    weight = model.fc2.weight
+    (gradient,) = torch.autograd.grad(cross_entropy(model(x), y), weight, create_graph=True)
+    (expected,) = torch.autograd.grad(gradient.flatten() @ direction, weight)
+    found = (HessianOperator(probe, probe.see((x, y))) @ direction[:, None])[:, 0]
+    assert torch.allclose(found, expected.flatten(), rtol=1e-12, atol=1e-15)
+
+
+def test_the_top_pairs_are_those_of_the_dense_hessian():
+    probe, data = probed([6, 8, 7, 4], "fc2")
+    dense = hessian_at(probe, data)
+    values, vectors = torch.linalg.eigh(dense)
+    found = top_spectrum(HessianOperator(probe, probe.see(data)), 5)
+    assert torch.allclose(found.eigenvalues, values.flip(0)[:5], rtol=1e-12)
+    overlap = (found.eigenvectors * vectors.flip(1)[:, :5]).sum(0).abs()
+    assert torch.allclose(overlap, torch.ones(5, dtype=torch.float64), rtol=1e-10)
+    assert torch.allclose(found.eigenvectors.T @ found.eigenvectors, torch.eye(5, dtype=torch.float64), atol=1e-12)
+
+
+def test_the_same_input_gives_the_same_pairs_to_the_bit():
+    probe, data = probed([6, 8, 7, 4], "fc2")
+    first, second = (top_spectrum(HessianOperator(probe, probe.see(data)), 5) for _ in range(2))
+    assert torch.equal(first.eigenvectors, second.eigenvectors)
+
+
+def trained(widths, count, seed=0):
+    """A network after a few steps, and its samples: random weights have too little structure to be a case in point."""
+    torch.manual_seed(seed)
+    model = fully_connected(widths)
+    x, y = samples(count, widths[0], widths[-1], seed)
+    optimiser = torch.optim.SGD(model.parameters(), 0.3)
+    for _ in range(100):
+        optimiser.zero_grad()
+        cross_entropy(model(x.float()), y).backward()
+        optimiser.step()
+    return model, (x, y), samples(40, widths[0], widths[-1], seed + 1)
+
+
+def test_the_top_directions_are_the_same_by_products_and_by_the_whole_matrix(monkeypatch):
+    model, train, test = trained([6, 9, 8, 4], 60)
+    dense = decompose(model, "fc2", train, test, top=2)
+    monkeypatch.setattr(decomposition, "_DENSE", 10)
+    monkeypatch.setattr(decomposition, "layer_hessian", None)  # must not be asked for
+    sparse = decompose(model, "fc2", train, test, top=2)
+    for name in ("eigenvalues", "sigma_g", "sigma_w", "c", "contribution"):
+        np.testing.assert_allclose(getattr(sparse, name), getattr(dense, name), rtol=1e-8)
+    assert sparse.estimate == pytest.approx(dense.estimate, rel=1e-10)
+    assert sparse.remainder == pytest.approx(dense.remainder, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "top", "by_products"),
+    [
+        (900, 5, False),  # small: the whole matrix costs less
+        (2_500, 10, True),
+        (2_500, 400, False),  # a large part of the directions
+        (10_000, None, False),  # all are asked for
+        (23_520, 20, True),
+        (23_520, 5_000, True),  # no matrix of this size
+    ],
+)
+def test_the_cheaper_way_is_chosen_by_size(monkeypatch, weights, top, by_products):
+    asked = []
+    monkeypatch.setattr(decomposition, "HessianOperator", lambda *_: None)
+    monkeypatch.setattr(decomposition, "top_spectrum", lambda *_: asked.append(True))
+    monkeypatch.setattr(decomposition, "layer_hessian", lambda *_: None)
+    monkeypatch.setattr(decomposition, "spectrum", lambda *_: asked.append(False))
+
+    class Probe:
+        weight = torch.empty(weights, device="meta")
+
+    decomposition._basis(Probe(), None, top)
+    assert asked == [by_products]
+
+
+@pytest.mark.parametrize(("widths", "layer"), [([20, 100, 100, 10], "fc2"), ([784, 30, 30, 10], "fc1")])
+def test_wide_layers_are_decomposed_along_their_top_directions(widths, layer):
+    model, train, test = trained(widths, 150)
+    result = decompose(model, layer, train, test, top=3)
+    assert result.eigenvalues.shape == result.c.shape == (3,)
+    assert (np.diff(result.eigenvalues) <= 0).all()
+    # an independent check of the first: power iteration on differentiated gradients
+    weight = model.double().get_parameter(f"{layer}.weight")
+    (gradient,) = torch.autograd.grad(cross_entropy(model(train[0]), train[1]), weight, create_graph=True)
+    vector = torch.ones_like(weight)
+    for _ in range(300):
+        vector = torch.autograd.grad((gradient * vector).sum(), weight, retain_graph=True)[0]
+        vector /= (norm := vector.norm())
+    assert result.eigenvalues[0] == pytest.approx(norm.item(), rel=1e-6)
+    kept = result.estimate - result.remainder
+    assert kept == pytest.approx((result.contribution + result.mean_term).sum(), rel=1e-12)
+
+
+def test_a_layer_too_wide_for_all_directions_says_what_to_do():
+    model, train, test = trained([784, 30, 30, 10], 50)
+    with pytest.raises(InputError, match=r"23,520 weights.* ask awduality.decompose for the sharpest .* top=20"):
+        decompose(model, "fc1", train, test)
+
+
+def test_more_directions_than_there_are_and_too_many_samples_are_refused(monkeypatch):
+    probe, data = probed([6, 8, 7, 4], "fc2")
+    for top in (0, 56):
+        with pytest.raises(InputError, match="between 1 and 55"):
+            top_spectrum(HessianOperator(probe, probe.see(data)), top)
+    monkeypatch.setattr(operators, "_MOST_BYTES", 8 * 7**2 * 5)
+    with pytest.raises(InputError, match="pass at most 5 of them"):
+        HessianOperator(probe, probe.see(data))
