@@ -1,5 +1,6 @@
 # make reproduce   environment if need be, then the whole pipeline on the embedded digits
 # make test        environment if need be, then all tests
+# make bench       environment if need be, then the benchmarks; writes the tables of docs/performance.md
 # make lint        style and types; make format rewrites what it can
 # make clean       remove what runs made (results, logs); make distclean the environment too; figures stay
 #
@@ -10,13 +11,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: reproduce test lint format clean distclean
+.PHONY: reproduce test bench lint format clean distclean
 
 reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+bench: $(STAMP)
+	@mkdir -p results
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --benchmark-json=results/benchmarks.json
+	$(BIN)/python -m tests.benchmarks.report results/benchmarks.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf results logs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf results logs .snakemake .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 distclean: clean
 	rm -rf $(VENV)

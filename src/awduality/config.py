@@ -13,9 +13,6 @@ from awduality.errors import InputError
 from awduality.factors import FACTORS
 from awduality.plan import layer_names, settings_from
 
-_DIVISION = ("one_job_per_step",)
-"""Keys that say how the work is divided, not what it is."""
-
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The complete config: ``default``, with the keys of ``overlay`` laid over it.
@@ -31,8 +28,9 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
     if not problems:
         config = _canonical(config)
         problems = list(_contradictions(config))
-    same = {**_canonical(default), **{key: config[key] for key in _DIVISION if key in config}}
-    if overlay and overlay.get("name", default["name"]) == default["name"] and config != same:
+    changed = {key for key in config if config[key] != _canonical(default).get(key)}
+    changed.discard("one_job_per_step")  # says how the work is divided, not what it is
+    if changed and overlay.get("name", default["name"]) == default["name"]:
         problems.append(
             f"name: the config changes the default but keeps its name {default['name']!r}; give it a name of its own, "
             "since results and figures are filed under the name"
