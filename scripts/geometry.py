@@ -1,4 +1,4 @@
-"""Analyse the solutions of shards: Hessian, pairs, dual weights, decomposition of the gap."""
+"""Analyse the solutions of one shard: Hessian, pairs, dual weights, decomposition of the gap."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def main(argv: list[str] | None = None) -> None:
     """Write a row per run, layer and pairing, and the arrays behind it. Diverged runs are left out, with a log line."""
     parser = argparse.ArgumentParser(prog="scripts/geometry.py", description=__doc__)
     parser.add_argument("--split", required=True, type=Path, help="the data, from prepare_data.py")
-    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="tables of runs, from train.py")
-    parser.add_argument("--solutions", required=True, nargs="+", type=Path, help="the weights of each, from train.py")
+    parser.add_argument("--runs", required=True, type=Path, help="the table of runs, from train.py")
+    parser.add_argument("--solutions", required=True, type=Path, help="the weights, from train.py")
     parser.add_argument("--layers", required=True, nargs="+", help="fc2 …")
     parser.add_argument("--pairings", required=True, nargs="+", choices=["test_to_train", "train_to_test"])
     parser.add_argument("--sharp-directions", required=True, type=int, help="directions that make up the sharp part")
     parser.add_argument("--root-seed", required=True, type=int, help="of the random numbers of the nulls")
     parser.add_argument("--shuffles", required=True, type=int, help="draws of shuffled scalars, averaged")
+    parser.add_argument("--geometry-out", required=True, type=Path, help="a row per run, layer and pairing (CSV)")
     parser.add_argument(
-        "--geometry-out", required=True, nargs="+", type=Path, help="per shard, a row per run, layer, pairing (CSV)"
-    )
-    parser.add_argument(
-        "--directions-out", required=True, nargs="+", type=Path, help="the arrays behind them (safetensors)"
+        "--directions-out", required=True, type=Path, help="arrays over directions and pairs (safetensors)"
     )
     arguments = parse(parser, argv)
+    runs = read_table(arguments.runs)
+    solutions = read_arrays(arguments.solutions)
     analysis = Analysis(
         read_split(arguments.split),
         arguments.layers,
@@ -41,24 +41,11 @@ def main(argv: list[str] | None = None) -> None:
         arguments.sharp_directions,
         arguments.root_seed,
         arguments.shuffles,
-        choose_device(),
+        choose_device(auto="cpu"),
     )
-    tables = [read_table(path) for path in arguments.runs]
-    progress = Progress(sum(map(len, tables)), "run")
-    for runs, solutions, geometry_out, directions_out in zip(
-        tables, arguments.solutions, arguments.geometry_out, arguments.directions_out, strict=True
-    ):
-        rows, arrays = analyse(analysis, runs, read_arrays(solutions), progress)
-        write_table(geometry_out, rows, [*COLUMNS, *NULL_COLUMNS])
-        write_arrays(directions_out, arrays)
-
-
-def analyse(
-    analysis: Analysis, runs: list[dict[str, str]], solutions: dict[str, np.ndarray], progress: Progress
-) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """The rows and arrays of a shard."""
     rows: list[Row] = []
     arrays: dict[str, np.ndarray] = {}
+    progress = Progress(len(runs), "run")
     for entry in runs:
         if entry["stop_reason"] == "diverged":
             logging.info("run %s diverged: it has no geometry", entry["run"])
@@ -68,7 +55,8 @@ def analyse(
             rows += new_rows
             arrays |= new_arrays
         progress(1)
-    return rows, arrays
+    write_table(arguments.geometry_out, rows, [*COLUMNS, *NULL_COLUMNS])
+    write_arrays(arguments.directions_out, arrays)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
         arguments.sharp_directions,
         arguments.root_seed,
         arguments.shuffles,
-        choose_device(),
+        choose_device(auto="cpu"),
     )
     runs = [entry for entry in read_table(arguments.runs) if entry["stop_reason"] == "converged"]
     solutions = read_arrays(arguments.solutions)

@@ -28,8 +28,9 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
     if not problems:
         config = _canonical(config)
         problems = list(_contradictions(config))
-    changed = {key for key in config if config[key] != _canonical(default).get(key)}
-    changed.discard("one_job_per_step")  # says how the work is divided, not what it is
+    standard = _canonical(default)
+    changed = {key for key in config if config[key] != standard.get(key)}
+    changed.discard("train_together")  # says how the work is divided, not what it is
     if changed and overlay.get("name", default["name"]) == default["name"]:
         problems.append(
             f"name: the config changes the default but keeps its name {default['name']!r}; give it a name of its own, "

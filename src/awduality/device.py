@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
 from awduality.errors import InputError
 
 
-def choose_device() -> torch.device:
-    """The device that ``AWDUALITY_DEVICE`` asks for: ``auto`` (a GPU if torch can use one), ``cpu`` or ``cuda``.
+def choose_device(auto: Literal["cpu", "cuda"] = "cuda") -> torch.device:
+    """The device that the environment variable ``AWDUALITY_DEVICE`` asks for: ``auto``, ``cpu`` or ``cuda``.
+
+    Args:
+        auto: what ``auto`` stands for; a GPU only if torch can use one.
 
     Raises:
         InputError: an unknown word, or ``cuda`` where torch finds no GPU.
@@ -18,6 +22,9 @@ def choose_device() -> torch.device:
     wanted = os.environ.get("AWDUALITY_DEVICE", "auto")
     if wanted not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {wanted!r} in AWDUALITY_DEVICE: wanted auto, cpu or cuda")
-    if wanted == "cuda" and not torch.cuda.is_available():
+    usable = torch.cuda.is_available()
+    if wanted == "cuda" and not usable:
         raise InputError("AWDUALITY_DEVICE is cuda, but torch finds no GPU: unset it, or install a CUDA build of torch")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if wanted == "auto":
+        wanted = auto if usable else "cpu"
+    return torch.device(wanted)

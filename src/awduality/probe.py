@@ -121,6 +121,7 @@ class LayerProbe:
         caught: list[Tensor] = []
         with torch.no_grad(), self._hook(lambda _module, args, _output: caught.append(args[0].clone())):
             outputs = self._forward(inputs)
+            losses = checked_losses(self._loss, outputs, targets)
         if len(caught) != 1:
             raise InputError(
                 f"layer {self.name!r} is called {len(caught)} times per forward: the duality needs exactly one call, "
@@ -131,7 +132,7 @@ class LayerProbe:
                 f"layer {self.name!r} gets an input of shape {tuple(caught[0].shape)}: wanted ({len(inputs)}, n), "
                 "one activity vector per sample"
             )
-        return Seen(inputs, targets, caught[0], checked_losses(self._loss, outputs, targets))
+        return Seen(inputs, targets, caught[0], losses)
 
     def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
         """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""

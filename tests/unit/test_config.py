@@ -38,7 +38,7 @@ def test_an_overlay_is_merged_key_by_key_elsewhere(default, schema):
 
 
 def test_how_the_work_is_divided_needs_no_name_of_its_own(default, schema):
-    assert resolve(default, {"one_job_per_step": True}, schema) == {**default, "one_job_per_step": True}
+    assert resolve(default, {"train_together": True}, schema) == {**default, "train_together": True}
 
 
 def test_resolving_leaves_its_arguments_alone(default, schema):

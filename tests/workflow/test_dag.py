@@ -1,7 +1,9 @@
 """The DAG of every shipped config, and what Snakemake says to bad input. Nothing is executed here."""
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -95,10 +97,16 @@ def test_values_on_the_command_line_are_an_overlay_too(tree, snakemake):
     assert "results/quick/plan.json" in output
 
 
-def test_a_step_may_be_one_job_without_another_name(tree, snakemake):
-    counts = jobs(snakemake(tree, "--dry-run", "--config", "one_job_per_step=True").stdout)
-    assert counts["train_together"] == counts["geometry_together"] == 1
-    assert not {"train", "geometry"} & set(counts)
+def test_all_shards_may_be_trained_in_one_job_without_another_name(tree, snakemake):
+    output = snakemake(tree, "--dry-run", "--printshellcmds", "--config", "train_together=True").stdout
+    counts = jobs(output)
+    assert (counts["train_together"], counts["geometry"]) == (1, 10)
+    assert "train" not in counts
+    command = next(shlex.split(line) for line in output.splitlines() if "python scripts/train.py" in line)
+    described = json.loads(command[command.index("--shards") + 1])
+    first = command.index("--runs-out") + 1
+    names = [Path(path).stem for path in command[first : first + len(described)]]
+    assert names == [f"{shard['factor']}-0" for shard in described]  # the digits have one block of seeds
 
 
 def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake):

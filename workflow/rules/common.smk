@@ -168,3 +168,8 @@ def gpu_request(wildcards):
     wanted = os.getenv("AWDUALITY_DEVICE", "auto")
     usable = shutil.which("nvidia-smi") and "cpu" not in version("torch")
     return 1 if wanted == "cuda" or (wanted == "auto" and usable) else None
+
+
+def gpu_if_demanded(wildcards):
+    """One GPU where the user demands it; else the geometry has all cores of the CPU."""
+    return 1 if os.getenv("AWDUALITY_DEVICE", "auto") == "cuda" else None

@@ -1,4 +1,4 @@
-"""Hessian, dual weights and decomposition of every solution, one job per shard or one for all; the baseline's nulls."""
+"""Hessian, dual weights and decomposition of every solution; the baseline's under every null."""
 
 
 rule geometry:
@@ -16,7 +16,7 @@ rule geometry:
         ENVIRONMENT
     threads: 1
     resources:
-        gpu=gpu_request,
+        gpu=gpu_if_demanded,
     params:
         layers=CONFIG["layers"],
         pairings=CONFIG["geometry"]["pairings"],
@@ -30,22 +30,6 @@ rule geometry:
         " --root-seed {params.root_seed} --shuffles {params.shuffles}"
         " --geometry-out {output.geometry} --directions-out {output.directions}"
         " 2>&1 | tee {log}"
-
-
-if CONFIG["one_job_per_step"]:
-
-    ruleorder: geometry_together > geometry
-
-    use rule geometry as geometry_together with:
-        input:
-            split=SPLIT,
-            runs=shard_files("runs", "csv"),
-            solutions=shard_files("runs", "safetensors"),
-        output:
-            geometry=shard_files("geometry", "csv"),
-            directions=shard_files("geometry", "safetensors"),
-        log:
-            LOGS / "geometry.log",
 
 
 rule nulls:
@@ -63,7 +47,7 @@ rule nulls:
         ENVIRONMENT
     threads: 1
     resources:
-        gpu=gpu_request,
+        gpu=gpu_if_demanded,
     params:
         layers=CONFIG["layers"],
         pairing=CONFIG["geometry"]["pairings"][0],

@@ -10,7 +10,7 @@ rule train:
         solutions=RESULTS / "runs" / "{shard}.safetensors",
     log:
         LOGS / "train" / "{shard}.log",
-    priority: 1  # all training first: the shorter jobs of the geometry then keep both the last and the first core busy
+    priority: 1  # long jobs first, so that no core is idle at the end
     conda:
         ENVIRONMENT
     threads: 1
@@ -33,7 +33,7 @@ rule train:
         " 2>&1 | tee {log}"
 
 
-if CONFIG["one_job_per_step"]:
+if CONFIG["train_together"]:
 
     ruleorder: train_together > train
 

@@ -11,7 +11,12 @@ from awduality.curvature.spectrum import Spectrum
 from awduality.errors import InputError
 from awduality.probe import LayerProbe, Seen
 
-_MOST_BYTES = 2**31  # of all S_k together
+MOST_BYTES = 2**31  # of all S_k together
+
+
+def factor_bytes(probe: LayerProbe, seen: Seen) -> int:
+    """The memory that all S_k take, N·m² float64."""
+    return 8 * len(seen) * int(probe.weight.shape[0]) ** 2
 
 
 class HessianOperator:
@@ -25,11 +30,12 @@ class HessianOperator:
 
     def __init__(self, probe: LayerProbe, seen: Seen) -> None:
         outputs, units = probe.weight.shape
-        if (size := 8 * len(seen) * outputs**2) > _MOST_BYTES:
+        if (size := factor_bytes(probe, seen)) > MOST_BYTES:
+            fewer = MOST_BYTES // (size // len(seen))
+            remedy = f"pass at most {fewer:,} of them, or choose a smaller layer" if fewer else "choose a smaller layer"
             raise InputError(
-                f"the curvature of layer {probe.name!r} with its {outputs} outputs takes {size / 2**30:.1f} GiB on "
-                f"{len(seen):,} training samples: pass at most {_MOST_BYTES // (8 * outputs**2):,} of them, or choose "
-                "a smaller layer"
+                f"the curvature of layer {probe.name!r} with its {outputs:,} outputs takes {size / 2**30:.1f} GiB on "
+                f"{len(seen):,} training samples: {remedy}"
             )
         self.shape = (outputs * units, outputs * units)
         self.activities = seen.activities
@@ -53,7 +59,7 @@ class HessianOperator:
 def top_spectrum(operator: HessianOperator, top: int) -> Spectrum:
     """The eigenpairs of the ``top`` largest eigenvalues, by implicitly restarted Lanczos iteration (ARPACK).
 
-    Converged to the rounding of float64. The start is fixed, so that the same input gives the same result.
+    Converged to the rounding of float64. Start and restarts are fixed, so that the same input gives the same result.
 
     Raises:
         InputError: ``top`` is not between 1 and the number of weights − 1, or the iteration does not converge.
@@ -68,9 +74,12 @@ def top_spectrum(operator: HessianOperator, top: int) -> Spectrum:
         product: np.ndarray = (operator @ torch.as_tensor(vector, device=device).view(-1, 1))[:, 0].cpu().numpy()
         return product
 
-    start = torch.cos(torch.arange(size, dtype=torch.float64)).numpy()
+    start = np.cos(np.arange(size))
+    if not times(start).any():  # a layer without curvature; the iteration would have nothing to start from
+        return Spectrum(*(array.to(device) for array in (torch.zeros(top).double(), torch.eye(size, top).double())))
+    linear = LinearOperator(operator.shape, times, dtype=np.float64)
     try:
-        values, vectors = eigsh(LinearOperator(operator.shape, times, dtype=np.float64), top, which="LA", v0=start)
+        values, vectors = eigsh(linear, top, which="LA", v0=start, rng=0)
     except ArpackNoConvergence as error:
         raise InputError(
             f"of the {top} largest eigenvalues only {len(error.eigenvalues)} converged, since they do not separate "

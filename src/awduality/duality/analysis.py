@@ -47,7 +47,7 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Analysis:
-    """How networks are decomposed on one split; pairs are found once per training size and pairing."""
+    """How networks are decomposed on one split; samples and pairs are prepared once per training size."""
 
     split: Split
     layers: Sequence[str]

@@ -55,14 +55,15 @@ def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> Pa
             another path.
     """
     _check_pairs(pairs, train.targets, test.targets)
-    dual = dual_weights(probe.weight, train.activities[pairs.train], test.activities[pairs.test])
+    train_index, test_index = (index.to(train.activities.device) for index in (pairs.train, pairs.test))
+    dual = dual_weights(probe.weight, train.activities[train_index], test.activities[test_index])
     kept = dual.exists
     if not bool(kept.any()):
         raise InputError(
             f"no pair has a dual: the input of layer {probe.name!r} is zero for every training sample paired"
         )
     dual = dual[kept]
-    train_index, test_index = pairs.train[kept], pairs.test[kept]
+    train_index, test_index = train_index[kept], test_index[kept]
     activities, test_loss = train.activities[train_index], test.losses[test_index]
     output = test.activities[test_index] @ probe.weight.T
     dual_output = dual_outputs(probe.weight, dual, activities)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
-from awduality.curvature.operators import HessianOperator, top_spectrum
+from awduality.curvature.operators import MOST_BYTES, HessianOperator, factor_bytes, top_spectrum
 from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
 from awduality.duality.changes import CHUNK, PairChanges, pair_changes
 from awduality.duality.dual_weights import DualWeights
@@ -138,18 +138,19 @@ def decompose(
         top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``.
 
     Returns:
-        Everything per direction and per pair. With ``top`` the Hessian of a wide layer is never made: its sharpest
-        directions come from products with vectors.
+        Everything per direction and per pair. Where few directions of a wide layer are asked for, they come from
+        products of its Hessian with vectors, and the matrix is never made.
 
     Raises:
-        InputError: the layer, the data or the pairs cannot be used, or the layer has more than 12,000 weights and
-            ``top`` was not given.
+        InputError: the layer, the data or the pairs cannot be used; the layer has more than 12,000 weights, and
+            ``top`` was not given, or its curvature on all training samples takes more than 2 GiB, or its largest
+            eigenvalues do not converge.
     """
     probe = LayerProbe(model, layer, loss)
     if pairs is None:
         pairs = nearest_pairs(train, test)
     elif not isinstance(pairs, Pairs):
-        pairs = Pairs(*(torch.as_tensor(np.asarray(index)) for index in pairs))
+        pairs = Pairs(*(index if torch.is_tensor(index) else torch.as_tensor(np.asarray(index)) for index in pairs))
     seen = probe.see(train)
     changes = pair_changes(probe, seen, probe.see(test), pairs)
     return decompose_in_basis(changes, _basis(probe, seen, top), top)
@@ -158,8 +159,10 @@ def decompose(
 def _basis(probe: LayerProbe, train: Seen, top: int | None) -> Spectrum:
     """All directions, or the top ones alone where they cost less."""
     weights = probe.weight.numel()
-    fewer = top is not None and weights > _DENSE and (_SHARE * top < weights or weights > MOST_WEIGHTS)
-    if top is not None and fewer:
+    if top is None:
+        return spectrum(layer_hessian(probe, train))
+    cheaper = weights > _DENSE and _SHARE * top <= weights and factor_bytes(probe, train) <= MOST_BYTES
+    if cheaper or weights > MOST_WEIGHTS:
         return top_spectrum(HessianOperator(probe, train), top)
     return spectrum(layer_hessian(probe, train))
 

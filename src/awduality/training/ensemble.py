@@ -2,13 +2,14 @@
 
 R fully connected ReLU networks of one shape are trained and evaluated at once. Activations are kept as
 (R, units, batch), features before samples. A run's numbers do not depend on its neighbours in the stack: on the CPU
-they are equal to the bit.
+they are equal to the bit (with PyPI's wheels of NumPy and torch on x86, and layers of more than a few units).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -70,7 +71,7 @@ class Ensemble:
         for layer, below, above in zip(self.weights[1:], buffers, buffers[1:], strict=False):
             calls.append(below.relu_)
             if drop is not None and below is buffers[0]:
-                calls.append(lambda: drop(buffers[0]))
+                calls.append(partial(drop, below))
             calls.append(product(layer, below, above))
         return buffers, calls
 

@@ -1,9 +1,9 @@
 """Products of stacks of small matrices: where training spends its time.
 
-On the CPU they are NumPy's. Its matrix library, OpenBLAS, multiplies small matrices where they lie, without first
-copying them into blocks, and so needs about half the time of torch's for one layer and one batch
-(``docs/performance.md``). NumPy calls it once per matrix of a stack, so a result does not depend on what else is in the
-stack. On a GPU they are torch's.
+On the CPU they are NumPy's. The matrix library of its wheels, OpenBLAS, multiplies small matrices where they lie,
+without first copying them into blocks, and so needs about half the time of torch's for one layer and one batch
+(``docs/performance.md``); with another library results are as good, only later. NumPy calls it once per matrix of a
+stack, so a result does not depend on what else is in the stack. On a GPU they are torch's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from awduality.training.replay import Call
 # Up to these sizes OpenBLAS takes its kernel for small matrices where the right side is transposed.
 _SMALL_RESULT = 1_200  # entries
 _SMALL_WORK = 1_000_000  # multiply-adds
+_FEWEST = 4  # samples at a time; wider layers are better multiplied whole
 
 
 def product(left: Tensor, right: Tensor, out: Tensor) -> Call:
@@ -43,8 +44,8 @@ def layer_product(weights: Tensor, inputs: Tensor, out: Tensor) -> list[Call]:
         out: (R, outputs, samples).
     """
     samples, (outputs, features) = inputs.shape[1], weights.shape[1:]
-    most = max(1, min(_SMALL_RESULT // outputs, _SMALL_WORK // (outputs * features)))
-    if samples <= most or weights.is_cuda:
+    most = min(_SMALL_RESULT // outputs, _SMALL_WORK // (outputs * features))
+    if samples <= most or most < _FEWEST or weights.is_cuda:
         return [product(weights, inputs.mT, out)]
     size = -(-samples // -(-samples // most))  # parts as equal as can be
     even = samples - samples % size

@@ -14,7 +14,7 @@ def replayed(calls: Sequence[Call], changed: Sequence[Tensor]) -> Call:
     """Many calls as one, to be made many times: on a GPU captured as a CUDA graph, elsewhere one after the other.
 
     Args:
-        calls: they read and write tensors that stay where they are.
+        calls: they read and write tensors that stay where they are; to be kept for as long as the result is used.
         changed: the tensors whose values matter; capturing leaves them as they were.
     """
     if not changed[0].is_cuda:

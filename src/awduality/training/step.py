@@ -1,7 +1,7 @@
 """One step of SGD for a stack of networks, with the backward pass written by hand.
 
-A step is a fixed list of calls on fixed buffers, prepared once per batch size and made again for every batch: on the
-CPU nothing is allocated and no view is made while training; on a GPU the list is captured as one CUDA graph. The
+A step is a fixed list of calls, prepared once per batch size and made again for every batch: activities, errors and
+gradients keep their buffers; on a GPU the list is captured as one CUDA graph. The
 learning rate of a run scales its output error, and thereby every gradient behind it, so that an update is one product
 W ← W − δ·hᵀ; in the first layer, of nearly all weights, it is added in place and no gradient is ever stored.
 """
@@ -29,6 +29,7 @@ class Steps:
 
     def of(self, batch: int, decaying: bool) -> Step:
         """The step for batches of this size; see ``Step``."""
+        decaying = decaying and bool((self._ensemble.weight_decay > 0).any())
         if (batch, decaying) not in self._prepared:
             self._prepared[batch, decaying] = Step(self._ensemble, batch, decaying, self._shared)
         return self._prepared[batch, decaying]
@@ -62,13 +63,14 @@ class Step:
         error = hidden.pop()  # the logits' buffer
         errors, backward = self._backward(hidden, error, batch)
         calls += backward
-        if bool((ensemble.l2 > 0).any()) or (decaying and bool((ensemble.weight_decay > 0).any())):
+        if decaying or bool((ensemble.l2 > 0).any()):
             calls.append(self._shrink)
         for x, runs in inputs:
             calls.append(_first_update(first[runs], errors[0][runs], x))
         for matrix, delta, activity in zip(ensemble.weights[1:], errors[1:], hidden, strict=True):
             gradient = torch.empty_like(matrix)
             calls += [product(delta, activity.mT, gradient), partial(matrix.sub_, gradient)]
+        self._calls = calls  # they hold the buffers, which a CUDA graph does not keep alive
         self._step = replayed(calls, ensemble.weights)
 
     def __call__(self, inputs: Tensor, order: Tensor, targets: Tensor, uniforms: Tensor | None) -> None:

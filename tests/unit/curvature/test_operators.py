@@ -57,6 +57,23 @@ def test_the_same_input_gives_the_same_pairs_to_the_bit():
     assert torch.equal(first.eigenvectors, second.eigenvectors)
 
 
+def test_a_layer_of_fewer_curved_directions_than_are_asked_for_gives_the_same_pairs_to_the_bit():
+    # one sample and two classes: rank one
+    model, data = fully_connected([6, 30, 30, 2]), samples(1, 6, 2)
+    probe = LayerProbe(model, "fc2")
+    first, second = (top_spectrum(HessianOperator(probe, probe.see(data)), 4) for _ in range(2))
+    assert first.eigenvalues[0] > 0
+    assert (first.eigenvalues[1:].abs() < 1e-12 * first.eigenvalues[0]).all()
+    assert torch.equal(first.eigenvectors, second.eigenvectors)
+
+
+def test_a_layer_without_curvature_has_zeros_for_eigenvalues():
+    probe = LayerProbe(fully_connected([6, 8, 7, 4]), "fc2", loss=lambda outputs, targets: outputs.sum(1))
+    found = top_spectrum(HessianOperator(probe, probe.see(samples(20, 6, 4))), 3)
+    assert not found.eigenvalues.any()
+    assert torch.equal(found.eigenvectors.T @ found.eigenvectors, torch.eye(3, dtype=torch.float64))
+
+
 def trained(widths, count, seed=0):
     """A network after a few steps, and its samples: random weights have too little structure to be a case in point."""
     torch.manual_seed(seed)
@@ -89,11 +106,14 @@ def test_the_top_directions_are_the_same_by_products_and_by_the_whole_matrix(mon
         (2_500, 10, True),
         (2_500, 400, False),  # a large part of the directions
         (10_000, None, False),  # all are asked for
+        (10_000, 20, True),
         (23_520, 20, True),
         (23_520, 5_000, True),  # no matrix of this size
     ],
 )
-def test_the_cheaper_way_is_chosen_by_size(monkeypatch, weights, top, by_products):
+@pytest.mark.parametrize("fits", [True, False])
+def test_the_cheaper_way_that_fits_into_memory_is_chosen(monkeypatch, weights, top, by_products, fits):
+    monkeypatch.setattr(decomposition, "factor_bytes", lambda *_: 0 if fits else 2**40)
     asked = []
     monkeypatch.setattr(decomposition, "HessianOperator", lambda *_: None)
     monkeypatch.setattr(decomposition, "top_spectrum", lambda *_: asked.append(True))
@@ -104,7 +124,7 @@ def test_the_cheaper_way_is_chosen_by_size(monkeypatch, weights, top, by_product
         weight = torch.empty(weights, device="meta")
 
     decomposition._basis(Probe(), None, top)
-    assert asked == [by_products]
+    assert asked == [by_products and (fits or weights > 12_000)]
 
 
 @pytest.mark.parametrize(("widths", "layer"), [([20, 100, 100, 10], "fc2"), ([784, 30, 30, 10], "fc1")])
@@ -136,6 +156,6 @@ def test_more_directions_than_there_are_and_too_many_samples_are_refused(monkeyp
     for top in (0, 56):
         with pytest.raises(InputError, match="between 1 and 55"):
             top_spectrum(HessianOperator(probe, probe.see(data)), top)
-    monkeypatch.setattr(operators, "_MOST_BYTES", 8 * 7**2 * 5)
+    monkeypatch.setattr(operators, "MOST_BYTES", 8 * 7**2 * 5)
     with pytest.raises(InputError, match="pass at most 5 of them"):
         HessianOperator(probe, probe.see(data))

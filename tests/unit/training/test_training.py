@@ -1,6 +1,8 @@
 """Stacked training against its oracle: separate ``nn.Module`` runs under ``torch.optim.SGD``."""
 
+import gc
 import itertools
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,10 @@ from awduality.data.label_noise import noisy_count, wrong_labels
 from awduality.networks import fully_connected
 from awduality.plan import Run, expand
 from awduality.training import schemes
+from awduality.training.ensemble import Ensemble
 from awduality.training.loop import HISTORY, Training, train
+from awduality.training.products import product
+from awduality.training.step import Step
 
 CPU = torch.device("cpu")
 DEFAULTS = {**AUTHORS, "batch_size": 10, "train_size": 100, "width": 12}
@@ -139,16 +144,34 @@ def test_the_order_of_runs_changes_nothing(digits):
 
 @needs_mkl
 def test_working_as_on_a_gpu_gives_the_same_solutions_to_the_bit(digits):
-    # a copy of the batch for every run, and ended runs that stay in the stack for a while: the same code, eager
+    # every run has a copy of its batch, and runs that have ended stay in the stack for a while
     training = replace(TRAINING, target_loss=0.3, target_accuracy=0.8, max_steps=400)
     narrow, wide = (train(all_runs(), digits, training, CPU, wide=wide) for wide in (False, True))
     assert len({solution.epochs for solution in narrow}) > 3
-    for a, b in zip(narrow, wide, strict=True):
-        assert (a.run, a.stop_reason, a.epochs, a.steps) == (b.run, b.stop_reason, b.epochs, b.steps)
-        assert all(np.array_equal(x, y) for x, y in zip(a.weights, b.weights, strict=True))
-        assert all(np.array_equal(a.history[name], b.history[name]) for name in HISTORY)
+    for one, other in zip(narrow, wide, strict=True):
+        assert_equal_to_the_bit(one, other)
 
 
+def test_a_step_keeps_its_buffers_alive_even_if_what_replays_it_does_not(monkeypatch):
+    # as on a GPU: a CUDA graph knows the addresses of the tensors and no more
+    monkeypatch.setattr("awduality.training.step.replayed", lambda _calls, _changed: lambda: None)
+    buffers = []
+
+    def watched(*arguments):
+        buffers.append(weakref.ref(arguments[2]))
+        return product(*arguments)
+
+    monkeypatch.setattr("awduality.training.step.product", watched)
+    column = torch.zeros(2, 1, 1)
+    weights = [torch.zeros(2, outputs, inputs) for inputs, outputs in ((6, 5), (5, 4), (4, 3))]
+    step = Step(Ensemble(weights, [0, 1], column, column, column, column), 7, decaying=False, shared=True)
+    gc.collect()
+    assert len(buffers) == 4  # two errors and two gradients behind the first layer
+    assert all(buffer() is not None for buffer in buffers)
+    del step
+
+
+@needs_mkl
 def test_a_run_that_ends_early_leaves_its_neighbours_alone(digits):
     training = replace(TRAINING, target_loss=0.3, target_accuracy=0.5, max_steps=2000)
     runs = list(expand(DEFAULTS, "learning_rate", [0.02, 0.1, 0.5], [0, 1]))
@@ -251,6 +274,6 @@ def test_dropout_keeps_the_mean():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("factor", SCHEMES)
 def test_a_gpu_agrees_with_separate_modules_after_100_steps(digits, factor):
-    runs = list(expand(DEFAULTS, factor, SCHEMES[factor], [0, 1]))
+    runs = list(expand(DEFAULTS, factor, SCHEMES[factor], [0, 2]))
     for solution in train(runs, digits, TRAINING, torch.device("cuda")):
         assert difference(solution.weights, plainly_trained(solution.run, digits, TRAINING)) < 1e-5
