@@ -1,9 +1,9 @@
 """One step of SGD for a stack of networks, with the backward pass written by hand.
 
 A step is a fixed list of calls, prepared once per batch size and made again for every batch: activities, errors and
-gradients keep their buffers; on a GPU the list is captured as one CUDA graph. The
-learning rate of a run scales its output error, and thereby every gradient behind it, so that an update is one product
-W ← W − δ·hᵀ; in the first layer, of nearly all weights, it is added in place and no gradient is ever stored.
+gradients keep their buffers; on a GPU the list is captured as one CUDA graph. The learning rate of a run scales its
+output error, and thereby every gradient behind it, so that an update is one product W ← W − δ·hᵀ; in the first layer,
+which has nearly all weights, it is added in place and no gradient is ever stored.
 """
 
 from __future__ import annotations
