@@ -37,7 +37,8 @@ Unknown keys, wrong types and values out of range are refused before anything ru
 `claims.yaml` holds the claims under test; they are the same for every config.
 
 Two environment variables say where, not what, so they are not part of a config: `AWDUALITY_DATA`, the folder that holds
-`MNIST/raw/` and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto`, `cpu` or `cuda`.
+`MNIST/raw/` and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto` (training on a GPU where PyTorch
+finds one, all else on the CPU), `cpu` or `cuda` (geometry too).
 
 | key | type | default | meaning |
 |---|---|---|---|

@@ -15,6 +15,7 @@ import torch
 from awduality.commandline import Progress, parse, run
 from awduality.data.splits import read_split
 from awduality.device import choose_device
+from awduality.errors import InputError
 from awduality.files import write_arrays, write_table
 from awduality.plan import expand, layer_names
 from awduality.training.loop import Solution, Training, train
@@ -46,11 +47,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--defaults", required=True, type=json.loads, metavar="JSON", help="every factor's default")
     parser.add_argument("--training", required=True, type=json.loads, metavar="JSON", help="what all runs share")
     parser.add_argument("--runs-out", required=True, nargs="+", type=Path, help="per shard, a row per run (CSV)")
-    parser.add_argument(
-        "--solutions-out", required=True, nargs="+", type=Path, help="per shard, weights and histories (safetensors)"
-    )
+    parser.add_argument("--solutions-out", required=True, nargs="+", type=Path, help="per shard, weights, histories")
     arguments = parse(parser, argv)
     shards = [list(expand(arguments.defaults, **shard)) for shard in arguments.shards]
+    outputs = len(arguments.runs_out), len(arguments.solutions_out)
+    if outputs != (len(shards), len(shards)):
+        raise InputError(
+            f"got {len(shards)} shards, but {outputs} files to write runs and solutions to: wanted as many"
+        )
     runs = [run for shard in shards for run in shard]
     device = choose_device()
     logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())

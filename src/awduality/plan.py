@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from awduality.errors import InputError
 from awduality.factors import BASELINE, FACTORS
 
 Settings = dict[str, int | float]
@@ -65,7 +66,13 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
 def expand(
     defaults: Mapping[str, int | float], factor: str, values: Iterable[int | float], seeds: Sequence[int]
 ) -> Iterable[Run]:
-    """The runs of one factor's values, or of the baseline where ``factor`` is ``"baseline"``."""
+    """The runs of one factor's values, or of the baseline where ``factor`` is ``"baseline"``.
+
+    Raises:
+        InputError: an unknown factor.
+    """
+    if factor not in (BASELINE, *FACTORS):
+        raise InputError(f"unknown factor {factor!r}: wanted {BASELINE} or one of {', '.join(FACTORS)}")
     changes: list[dict[str, int | float]] = [{}] if factor == BASELINE else [{factor: value} for value in values]
     for change in changes:
         for seed in seeds:

@@ -154,6 +154,18 @@ def test_several_shards_in_one_job_give_the_same_files_as_one_job_each(results, 
         assert path.read_bytes() == (results / "runs" / path.name).read_bytes(), path
 
 
+def test_shards_without_files_to_go_to_are_refused_before_training(results, tmp_path):
+    with pytest.raises(InputError, match=r"got 2 shards, but \(1, 1\) files to write runs and solutions to"):
+        call(
+            "train",
+            *("--split", results / "data/digits.safetensors", "--defaults", json.dumps(DEFAULTS)),
+            *("--shards", json.dumps([{"factor": "baseline", "values": [], "seeds": [seed]} for seed in (0, 1)])),
+            *("--training", json.dumps(TRAINING)),
+            *("--runs-out", tmp_path / "runs.csv", "--solutions-out", tmp_path / "runs.safetensors"),
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_diverged_run_is_a_row_without_geometry(results):
     reasons = {row["run"]: row["stop_reason"] for row in rows(results / f"runs/{SWEEP}.csv")}
     assert sorted(reasons.values()) == ["budget", "budget", "converged", "converged", "diverged", "diverged"]

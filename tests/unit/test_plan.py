@@ -5,7 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awduality.plan import Run, plan, settings_from, shards
+from awduality.errors import InputError
+from awduality.plan import Run, expand, plan, settings_from, shards
 
 
 @pytest.fixture
@@ -68,3 +69,8 @@ def test_the_id_of_a_run_depends_on_its_settings_and_seed_alone(config):
 def test_equal_numbers_of_different_type_are_the_same_run(config):
     whole = {**config["defaults"], "dropout": 0, "batch_size": 25.0}
     assert Run(settings_from(whole), 0).id == Run(settings_from(config["defaults"]), 0).id
+
+
+def test_an_unknown_factor_is_refused_instead_of_being_left_out(config):
+    with pytest.raises(InputError, match="unknown factor 'momentum': wanted baseline or one of batch_size"):
+        list(expand(config["defaults"], "momentum", [0.9], [0]))

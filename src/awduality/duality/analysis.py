@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from awduality.curvature.layer_hessian import layer_hessian
 from awduality.curvature.spectrum import Spectrum, spectrum
 from awduality.data.splits import Split
-from awduality.duality.changes import PairChanges, dual_outputs, pair_changes
+from awduality.duality.changes import PairChanges, dual_outputs, pair_changes, relative_error
 from awduality.duality.decomposition import Decomposition, Directions, components, decomposition, moments
 from awduality.duality.dual_weights import other_dual
 from awduality.duality.nulls import Weights, balanced, null_stream, random_basis, shuffled_scalars
@@ -47,7 +48,7 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Analysis:
-    """How networks are decomposed on one split; samples and pairs are prepared once per training size."""
+    """How networks are decomposed on one split; samples and pairs are prepared once."""
 
     split: Split
     layers: Sequence[str]
@@ -56,7 +57,7 @@ class Analysis:
     root_seed: int  # of the random numbers of the nulls
     shuffles: int  # draws of shuffled scalars
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    _samples: dict[int, tuple[Samples, Samples]] = field(default_factory=dict)  # training and test, by training size
+    _samples: dict[int | str, Samples] = field(default_factory=dict)  # by training size, and those to test
     _pairs: dict[tuple[int, Pairing], Pairs] = field(default_factory=dict)
     _bases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
@@ -114,10 +115,14 @@ class Analysis:
 
     def _open(self, weights: Weights, layer: str, train_size: int) -> Opened:
         probe = LayerProbe(from_weights(weights).to(self.device), layer)
-        if train_size not in self._samples:
-            self._samples[train_size] = (probe.tensors(self.split.train(train_size)), probe.tensors(self.split.test))
-        train, test = (probe.see(samples) for samples in self._samples[train_size])
+        train, test = self._see(probe, train_size), self._see(probe, "test")
         return Opened(probe, train, test, spectrum(layer_hessian(probe, train)))
+
+    def _see(self, probe: LayerProbe, part: int | Literal["test"]) -> Seen:
+        """The training samples of a training size, or the test samples, in one network."""
+        if part not in self._samples:
+            self._samples[part] = probe.tensors(self.split.test if part == "test" else self.split.train(part))
+        return probe.see(self._samples[part])
 
     def _decomposed(self, opened: Opened, pairing: Pairing) -> Analysed:
         train_size = len(opened.train)
@@ -158,11 +163,10 @@ def _other_dual(found: Analysed) -> Row:
     along = moments(components(dual, found.opened.basis.eigenvectors), changes.secants)
     above = found.result.above
     output = activities @ weight.T + dual.left  # W a + W Δa
-    error = (dual_outputs(weight, dual, activities) - output).abs().max()
     return {
         "sigma_g_total_other": float(along.sigma_g[above].sum()),
         "sigma_w_total_other": float(along.sigma_w[above].sum()),
-        "output_error_other": float(error / output.abs().max().clamp(min=1e-300)),
+        "output_error_other": relative_error(dual_outputs(weight, dual, activities), output, weight, activities),
     }
 
 

@@ -30,7 +30,9 @@ class PairChanges:
     train_loss: Tensor  # (P,) ℓ(a; W)
     test_loss: Tensor  # (P,) ℓ(a′; W)
     dual_loss: Tensor  # (P,) ℓ(a; W + ΔW): equal to test_loss, since the duality is exact
-    output_error: float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|
+    output_error: (
+        float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|; or |W a|, if all are 0
+    )
     dropped: int  # pairs without a dual: silent training activity, but another output wanted
     gap: float  # mean test loss − mean training loss, over all samples
 
@@ -76,7 +78,7 @@ def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> Pa
         train_loss=train.losses[train_index],
         test_loss=test_loss,
         dual_loss=dual_loss,
-        output_error=float((dual_output - output).abs().max() / output.abs().max().clamp(min=1e-300)),
+        output_error=relative_error(dual_output, output, probe.weight, activities),
         dropped=int((~kept).sum()),
         gap=float(test.losses.mean() - train.losses.mean()),
     )
@@ -110,6 +112,17 @@ def dual_outputs(weight: Tensor, dual: DualWeights, activities: Tensor) -> Tenso
         changed = weight + dual[part].matrices()
         parts.append(torch.bmm(changed, activities[part, :, None])[:, :, 0])
     return torch.cat(parts)
+
+
+def relative_error(found: Tensor, wanted: Tensor, weight: Tensor, activities: Tensor) -> float:
+    """The largest error of the outputs, relative to the largest output wanted.
+
+    Where all outputs wanted are zero, relative to the largest output W a that a change of weights had to cancel.
+    """
+    scale = wanted.abs().max()
+    if not scale:
+        scale = (activities @ weight.T).abs().max().clamp(min=1e-300)
+    return float((found - wanted).abs().max() / scale)
 
 
 def _check_not_bypassed(layer: str, dual_loss: Tensor, test_loss: Tensor) -> None:

@@ -56,7 +56,7 @@ class Step:
         self._drops = ensemble.drops
         self._uniforms = first.new_empty(len(ensemble), first.shape[1], batch if self._drops else 0)
         self._mask = torch.empty_like(self._uniforms)
-        groups = list(_groups(ensemble.streams)) if len(self._lanes) < len(ensemble) else [(slice(None), slice(None))]
+        groups = _groups(ensemble.streams) if len(self._lanes) < len(ensemble) else [(slice(None), slice(None))]
         inputs = [(self._inputs[lanes], runs) for lanes, runs in groups]
 
         hidden, calls = ensemble.forward(inputs, batch, self._drop if self._drops else None)
