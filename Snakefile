@@ -28,6 +28,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/provenance.smk"
 
 
 rule all:
@@ -40,3 +41,5 @@ rule all:
         null_outputs(),
         RESULTS / "claims.json",
         figure_outputs(),
+        FIGURES / "provenance.json",
+        record("seal"),

@@ -7,15 +7,15 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from awduality.claims.catalogue import read_claims
 from awduality.claims.evaluate import evaluate
-from awduality.commandline import parse, run
-from awduality.files import write_json
+from awduality.commandline import parse, recorded, run
+from awduality.files import read_frame, read_text, write_json
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Write one object per claim, to the results and, the same, beside the figures."""
     parser = argparse.ArgumentParser(prog="scripts/claims.py", description=__doc__)
@@ -27,10 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--root-seed", required=True, type=int, help="of the random arrangements")
     parser.add_argument("--claims-out", required=True, nargs="+", type=Path, help="where the verdicts go (JSON)")
     arguments = parse(parser, argv)
-    content, schema = (
-        yaml.safe_load(path.read_text(encoding="utf-8")) for path in (arguments.claims, arguments.schema)
-    )
-    runs, null_runs, samples = (pd.read_csv(path) for path in (arguments.runs, arguments.null_runs, arguments.samples))
+    content, schema = (yaml.safe_load(read_text(path)) for path in (arguments.claims, arguments.schema))
+    runs, null_runs, samples = (read_frame(path) for path in (arguments.runs, arguments.null_runs, arguments.samples))
     rows = evaluate(read_claims(content, schema), runs, null_runs, samples, arguments.root_seed)
     for path in arguments.claims_out:
         write_json(path, rows)

@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from awduality.commandline import parse, run
+from awduality.commandline import parse, recorded, run
 from awduality.factors import FACTORS
-from awduality.figures import factor, nulls, overview, verdicts
 from awduality.figures.catalogue import OVERVIEW
 from awduality.figures.style import apply_style, savefig
-from awduality.files import read_json
+from awduality.files import read_frame, read_json
 
-DRAW: dict[str, Callable[..., Figure]] = {
-    "codeterminants": overview.draw_codeterminants,
-    "duality": overview.draw_duality,
-    "estimate": overview.draw_estimate,
-    "nulls": nulls.draw_nulls,
-    "predictors": verdicts.draw_predictors,
-    "size": overview.draw_size,
-    "verdicts": verdicts.draw_verdicts,
-}
+
+def draw(figure: str, tables: Mapping[str, Any]) -> Figure:
+    """One figure. Only its own module is imported: a figure's id is made of the code that draws it."""
+    if figure in FACTORS:
+        from awduality.figures.factor import draw_factor
+
+        return draw_factor(figure, {Path(name).stem.rpartition("-")[2]: table for name, table in tables.items()})
+    if any(len(table) == 0 for table in tables.values()):
+        from awduality.figures.overview import draw_nothing
+
+        return draw_nothing("Nothing to show: no run has a geometry, or no run of the baseline converged.")
+    inputs = [tables[name] for name in OVERVIEW[figure]]
+    if figure == "nulls":
+        from awduality.figures.nulls import draw_nulls
+
+        return draw_nulls(*inputs)
+    if figure in ("predictors", "verdicts"):
+        from awduality.figures.verdicts import draw_predictors, draw_verdicts
+
+        return draw_verdicts(*inputs) if figure == "verdicts" else draw_predictors(*inputs)
+    from awduality.figures import overview
+
+    drawn: Figure = getattr(overview, f"draw_{figure}")(*inputs)
+    return drawn
 
 
 def read(path: Path) -> Any:
     """The rows of a table or of the claims; of the table of runs those that are shown."""
     if path.suffix == ".json":
         return read_json(path)
-    table = pd.read_csv(path)
-    return overview.shown(table) if path.name == "runs.csv" else table
+    table = read_frame(path)
+    if path.name == "runs.csv":
+        from awduality.figures.overview import shown
+
+        return shown(table)
+    return table
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Draw a factor's figure or one over all runs."""
     parser = argparse.ArgumentParser(prog="scripts/draw.py", description=__doc__)
@@ -47,14 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--png-out", required=True, type=Path)
     arguments = parse(parser, argv)
     apply_style()
-    tables = {path.name: read(path) for path in arguments.numbers}
-    if arguments.figure in FACTORS:
-        by_kind = {Path(name).stem.rpartition("-")[2]: table for name, table in tables.items()}
-        figure = factor.draw_factor(arguments.figure, by_kind)
-    elif any(len(table) == 0 for table in tables.values()):
-        figure = overview.draw_nothing("Nothing to show: no run has a geometry, or no run of the baseline converged.")
-    else:
-        figure = DRAW[arguments.figure](*(tables[name] for name in OVERVIEW[arguments.figure]))
+    figure = draw(arguments.figure, {path.name: read(path) for path in arguments.numbers})
     savefig(figure, [arguments.svg_out, arguments.png_out])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from awduality.commandline import parse, run
+from awduality.commandline import parse, recorded, run
 from awduality.duality import controls, summary
 from awduality.factors import FACTORS
 from awduality.figures import numbers
@@ -31,6 +31,7 @@ COLUMNS = {
 }
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Write three tables per sweep and those over all runs; a config without a converged run still gets its headers."""
     parser = argparse.ArgumentParser(prog="scripts/figure_numbers.py", description=__doc__)

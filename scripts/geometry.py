@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from awduality.commandline import Progress, parse, run
+from awduality.commandline import Progress, parse, recorded, run
 from awduality.data.splits import read_split
 from awduality.device import choose_device
 from awduality.duality.analysis import Analysis, weights_of
@@ -16,6 +16,7 @@ from awduality.duality.summary import COLUMNS, NULL_COLUMNS, Row
 from awduality.files import read_arrays, read_table, write_arrays, write_table
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Write a row per run, layer and pairing, and the arrays behind it. Diverged runs are left out, with a log line."""
     parser = argparse.ArgumentParser(prog="scripts/geometry.py", description=__doc__)

@@ -8,12 +8,13 @@ import logging
 import os
 from pathlib import Path
 
-from awduality.commandline import parse, run
+from awduality.commandline import parse, recorded, run
 from awduality.data.sources import load
 from awduality.data.splits import check_classes, data_card, split_arrays
 from awduality.files import write_arrays, write_json
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Write the split and its card. The data root is read from AWDUALITY_DATA: it does not change results."""
     parser = argparse.ArgumentParser(prog="scripts/prepare_data.py", description=__doc__)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from awduality.commandline import Progress, parse, run
+from awduality.commandline import Progress, parse, recorded, run
 from awduality.data.splits import read_split
 from awduality.device import choose_device
 from awduality.errors import InputError
@@ -38,6 +38,7 @@ def row(solution: Solution) -> dict[str, object]:
     }
 
 
+@recorded
 def main(argv: list[str] | None = None) -> None:
     """Write a row per run, and their solutions and histories."""
     parser = argparse.ArgumentParser(prog="scripts/train.py", description=__doc__)
@@ -55,8 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(
             f"got {len(shards)} shards, but {outputs} files to write runs and solutions to: wanted as many"
         )
-    runs = [run for shard in shards for run in shard]
-    device = choose_device()
+    runs, device = [run for shard in shards for run in shard], choose_device()
     logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())
     split, training = read_split(arguments.split), Training(**arguments.training)
     solutions = iter(train(runs, split, training, device, Progress(len(runs), "run")))

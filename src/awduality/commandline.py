@@ -1,27 +1,66 @@
-"""What every script does at its start and its end: log its own command line, and turn errors into messages."""
+"""What every script does at its start and its end: log its command line, leave a record, turn errors into messages."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from awduality.errors import InputError
+from awduality.ledger import Ledger, current, kept
+from awduality.records import write_record
 
 _REPORT_EVERY = 10.0  # seconds between two progress lines where there is no terminal
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the arguments and log the command line, so that a log says how to repeat the step by hand."""
+    """Parse the arguments and log the command line, so that a log says how to repeat the step by hand.
+
+    A step (see ``recorded``) takes two more options: where its record goes, and the records of the steps before it.
+    """
+    step = current()
+    if step is not None:
+        parser.add_argument("--record", type=Path, help="where the record of this step goes (JSON); by default nowhere")
+        parser.add_argument(
+            "--after", nargs="+", type=Path, default=[], help="records of the steps that made the inputs"
+        )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     given = sys.argv[1:] if argv is None else list(argv)
     logging.info("python %s", shlex.join([parser.prog, *given]))
+    if step is not None:
+        _note(step, parser.prog, given, arguments)
     return arguments
+
+
+def _note(step: Ledger, script: str, given: list[str], arguments: argparse.Namespace) -> None:
+    """Note what a step was asked for: arguments that are no files are its parameters."""
+
+    def is_file(value: Any) -> bool:
+        return isinstance(value, Path) or (isinstance(value, list) and any(isinstance(item, Path) for item in value))
+
+    step.script, step.arguments, step.record, step.after = script, given, arguments.record, arguments.after
+    step.parameters = {
+        name: value for name, value in vars(arguments).items() if name not in ("record", "after") and not is_file(value)
+    }
+
+
+def recorded(main: Callable[[list[str] | None], None]) -> Callable[..., None]:
+    """Make a script's ``main`` a step of the pipeline: if it succeeds, it leaves a record of what it read and wrote."""
+
+    @functools.wraps(main)
+    def step(argv: list[str] | None = None) -> None:
+        with kept() as ledger:
+            main(argv)
+        write_record(ledger, Path.cwd())
+
+    return step
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then moved into place.
 
-A killed job, a full disk or a read-only folder leaves the previous file as it was.
+A killed job, a full disk or a read-only folder leaves the previous file as it was. What a step reads and writes through
+here is noted in its ledger, with the digest of the very bytes.
 """
 
 from __future__ import annotations
@@ -16,15 +17,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from awduality.errors import InputError
+from awduality.ledger import FileEntry, current
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 digest of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def reading(path: Path) -> Path:
+    """The path, after a note in the step's ledger that this file is read."""
+    if (step := current()) is not None:
+        step.inputs[path.resolve()] = entry(path)
+    return path
+
+
+def entry(path: Path) -> FileEntry:
+    """Size and digest of a file as it is now."""
+    return FileEntry(path.stat().st_size, sha256(path))
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -43,6 +58,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary = Path(name)
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
+        if (step := current()) is not None:
+            step.outputs[path.resolve()] = entry(temporary)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -75,9 +92,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Read UTF-8 text."""
+    return reading(path).read_text(encoding="utf-8")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_text(path))
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> None:
@@ -100,8 +122,15 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file, every cell as text."""
-    with path.open(newline="", encoding="utf-8") as stream:
+    with reading(path).open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A CSV file as a data frame."""
+    import pandas as pd
+
+    return pd.read_csv(reading(path))
 
 
 def _cell(value: Any) -> str:
@@ -126,4 +155,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of a safetensors file."""
     from safetensors.numpy import load_file
 
-    return dict(load_file(path))
+    return dict(load_file(reading(path)))

@@ -10,11 +10,12 @@ The mapping is fixed for good: changing it changes every result.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from awduality.errors import InputError
+from awduality.ledger import OpenedStream, current
 
 Purpose = Literal["init", "order", "dropout", "label_noise", "subset", "null", "bootstrap"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
@@ -36,4 +37,18 @@ def stream_key(root_seed: int, purpose: Purpose, index: int) -> int:
 
 def stream(root_seed: int, purpose: Purpose, index: int) -> np.random.Generator:
     """A fresh generator at the start of the stream of ``purpose`` for seed index ``index``."""
-    return np.random.Generator(np.random.Philox(key=stream_key(root_seed, purpose, index)))
+    key = stream_key(root_seed, purpose, index)
+    generator = np.random.Generator(np.random.Philox(key=key))
+    if (step := current()) is not None:
+        step.streams.append(OpenedStream(root_seed, purpose, index, key, generator))
+    return generator
+
+
+def words_drawn(generator: np.random.Generator) -> int:
+    """How many 64-bit words a generator of ``stream`` has taken from its stream, from its own state.
+
+    Philox makes four words per step of its counter and keeps those not yet taken in a buffer.
+    """
+    state: dict[str, Any] = dict(generator.bit_generator.state)
+    blocks = sum(int(word) << (64 * place) for place, word in enumerate(state["state"]["counter"]))
+    return 4 * blocks - (4 - int(state["buffer_pos"]))

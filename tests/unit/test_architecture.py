@@ -12,9 +12,12 @@ import yaml
 FLOORS = [
     "errors",
     "device",
+    "ledger",
     "files",
     "factors",
     "streams",
+    "environment",
+    "records",
     "commandline",
     "data",
     "plan",

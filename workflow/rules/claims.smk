@@ -12,6 +12,7 @@ rule claims:
     output:
         claims=RESULTS / "claims.json",
         committed=FIGURES / "claims.json",
+        record=record("claims"),
     log:
         LOGS / "claims.log",
     conda:
@@ -22,5 +23,5 @@ rule claims:
     shell:
         "python scripts/claims.py --claims {input.claims} --schema {input.schema} --runs {input.runs}"
         " --null-runs {input.null_runs} --samples {input.samples} --root-seed {params.root_seed}"
-        " --claims-out {output.claims} {output.committed}"
+        " --claims-out {output.claims} {output.committed} --record {output.record}"
         " 2>&1 | tee {log}"

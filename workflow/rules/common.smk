@@ -50,6 +50,31 @@ SPLIT = RESULTS / "data" / f"{CONFIG['data']['source']}.safetensors"
 CARD = SPLIT.with_suffix(".json")
 
 
+def record(job):
+    """The record of a job: what it read, ran and wrote."""
+    return RESULTS / "records" / f"{job}.json"
+
+
+def solution_records(wildcards):
+    """The records of the jobs that prepared the data and trained a shard."""
+    return [
+        record(job) for job in ("prepare_data", "train" if CONFIG["train_together"] else f"train-{wildcards.shard}")
+    ]
+
+
+def upstream_records():
+    """The records of all jobs before the numbers are gathered."""
+    trained = ["train"] if CONFIG["train_together"] else [f"train-{shard}" for shard in SHARDS]
+    analysed = [f"geometry-{shard}" for shard in SHARDS] + [f"nulls-{shard}" for shard in baseline_shards()]
+    return [record(job) for job in ("plan", "prepare_data", *trained, *analysed)]
+
+
+def config_files():
+    """The files that the config was read from."""
+    overlays = [os.path.relpath(path, ROOT) for path in workflow.configfiles]
+    return ["config/config.yaml", *overlays, "workflow/schemas/config.schema.yaml"]
+
+
 def as_json(value):
     """A value as one argument of a command line."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -126,8 +151,12 @@ def described_shards(wildcards):
 
 def null_outputs():
     """The nulls of the baseline's shards."""
-    names = [name for name, shard in SHARDS.items() if shard.factor == BASELINE]
-    return [RESULTS / "nulls" / f"{name}.{suffix}" for name in names for suffix in ("csv", "safetensors")]
+    return [RESULTS / "nulls" / f"{name}.{suffix}" for name in baseline_shards() for suffix in ("csv", "safetensors")]
+
+
+def baseline_shards():
+    """The names of the baseline's shards."""
+    return [name for name, shard in SHARDS.items() if shard.factor == BASELINE]
 
 
 def smallest_train_size():

@@ -6,6 +6,7 @@ rule prepare_data:
     output:
         split=SPLIT,
         card=CARD,
+        record=record("prepare_data"),
     log:
         LOGS / "prepare_data.log",
     conda:
@@ -20,5 +21,5 @@ rule prepare_data:
     shell:
         "python scripts/prepare_data.py --source {params.source} --permutation-seed {params.permutation_seed}"
         " --pool {params.pool:q} --test {params.test:q} --smallest-train-size {params.smallest}"
-        " --split-out {output.split} --card-out {output.card}"
+        " --split-out {output.split} --card-out {output.card} --record {output.record}"
         " 2>&1 | tee {log}"

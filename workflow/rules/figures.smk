@@ -5,6 +5,7 @@ rule figures:
     """All figures of the config, with their numbers. In a fresh clone: draws what is missing, without the run."""
     input:
         figure_outputs(),
+        FIGURES / "provenance.json",
 
 
 rule figure_numbers:
@@ -14,8 +15,10 @@ rule figure_numbers:
         training=training_outputs(),
         geometry=geometry_outputs(),
         nulls=null_outputs(),
+        after=upstream_records(),
     output:
-        number_files(),
+        numbers=number_files(),
+        record=record("figure_numbers"),
     log:
         LOGS / "figure_numbers.log",
     conda:
@@ -29,6 +32,7 @@ rule figure_numbers:
     shell:
         "python scripts/figure_numbers.py --results {params.results} --layer {params.layer}"
         " --pairing {params.pairing} --figures-out {params.figures}"
+        " --record {output.record} --after {input.after}"
         " 2>&1 | tee {log}"
 
 
@@ -45,10 +49,12 @@ rule draw:
             labels={"figure": "{figure}"},
         ),
         png=FIGURES / "{figure}.png",
+        record=record("draw-{figure}"),
     log:
         LOGS / "draw" / "{figure}.log",
     conda:
         ENVIRONMENT
     shell:
         "python scripts/draw.py {wildcards.figure} --numbers {input.numbers} --svg-out {output.svg} --png-out {output.png}"
+        " --record {output.record}"
         " 2>&1 | tee {log}"

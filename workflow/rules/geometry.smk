@@ -7,9 +7,11 @@ rule geometry:
         split=SPLIT,
         runs=RESULTS / "runs" / "{shard}.csv",
         solutions=RESULTS / "runs" / "{shard}.safetensors",
+        after=solution_records,
     output:
         geometry=RESULTS / "geometry" / "{shard}.csv",
         directions=RESULTS / "geometry" / "{shard}.safetensors",
+        record=record("geometry-{shard}"),
     log:
         LOGS / "geometry" / "{shard}.log",
     conda:
@@ -29,6 +31,7 @@ rule geometry:
         " --layers {params.layers} --pairings {params.pairings} --sharp-directions {params.sharp}"
         " --root-seed {params.root_seed} --shuffles {params.shuffles}"
         " --geometry-out {output.geometry} --directions-out {output.directions}"
+        " --record {output.record} --after {input.after}"
         " 2>&1 | tee {log}"
 
 
@@ -38,9 +41,11 @@ rule nulls:
         split=SPLIT,
         runs=RESULTS / "runs" / "{shard}.csv",
         solutions=RESULTS / "runs" / "{shard}.safetensors",
+        after=solution_records,
     output:
         nulls=RESULTS / "nulls" / "{shard}.csv",
         curves=RESULTS / "nulls" / "{shard}.safetensors",
+        record=record("nulls-{shard}"),
     log:
         LOGS / "nulls" / "{shard}.log",
     conda:
@@ -61,4 +66,5 @@ rule nulls:
         " --layers {params.layers} --pairing {params.pairing} --sharp-directions {params.sharp}"
         " --root-seed {params.root_seed} --shuffles {params.shuffles} --rescalings {params.rescalings}"
         " --nulls-out {output.nulls} --curves-out {output.curves}"
+        " --record {output.record} --after {input.after}"
         " 2>&1 | tee {log}"

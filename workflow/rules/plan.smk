@@ -3,9 +3,12 @@
 
 rule plan:
     """The complete config, and every run once with its settings, seed, shard and sweeps."""
+    input:
+        sources=config_files(),
     output:
         config=RESULTS / "config.json",
         plan=RESULTS / "plan.json",
+        record=record("plan"),
     log:
         LOGS / "plan.log",
     conda:
@@ -14,5 +17,6 @@ rule plan:
         config=as_json(CONFIG),
         code=code("scripts/plan.py"),
     shell:
-        "python scripts/plan.py --config {params.config:q} --config-out {output.config} --plan-out {output.plan}"
+        "python scripts/plan.py --config {params.config:q} --sources {input.sources:q}"
+        " --config-out {output.config} --plan-out {output.plan} --record {output.record}"
         " 2>&1 | tee {log}"

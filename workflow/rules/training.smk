@@ -5,9 +5,11 @@ rule train:
     """Train a shard's runs to the target loss. A run that diverges or runs out of its budget is a row, not an error."""
     input:
         split=SPLIT,
+        after=record("prepare_data"),
     output:
         runs=RESULTS / "runs" / "{shard}.csv",
         solutions=RESULTS / "runs" / "{shard}.safetensors",
+        record=record("train-{shard}"),
     log:
         LOGS / "train" / "{shard}.log",
     priority: 1  # long jobs first, so that no core is idle at the end
@@ -30,6 +32,7 @@ rule train:
     shell:
         "python scripts/train.py --split {input.split} --shards {params.shards:q} --defaults {params.defaults:q}"
         " --training {params.training:q} --runs-out {output.runs} --solutions-out {output.solutions}"
+        " --record {output.record} --after {input.after}"
         " 2>&1 | tee {log}"
 
 
@@ -41,5 +44,6 @@ if CONFIG["train_together"]:
         output:
             runs=shard_files("runs", "csv"),
             solutions=shard_files("runs", "safetensors"),
+            record=record("train"),
         log:
             LOGS / "train.log",

@@ -19,7 +19,8 @@ import numpy as np
 
 from awduality.data.torchvision_import import torchvision_datasets
 from awduality.errors import InputError
-from awduality.files import sha256
+from awduality.files import reading, sha256
+from awduality.ledger import FileEntry, current
 
 _DOWNLOAD_TIMEOUT = 60.0  # seconds without an answer from a mirror
 
@@ -145,6 +146,9 @@ def _load_digits() -> Dataset:
 
     digits = load_digits()
     pixels = digits.data.astype(np.uint8)
+    name, digest = "sklearn.datasets.load_digits (pixels)", hashlib.sha256(pixels.tobytes()).hexdigest()
+    if (step := current()) is not None:
+        step.inputs[name] = FileEntry(pixels.nbytes, digest)
     return Dataset(
         title="Optical recognition of handwritten digits (the copy embedded in scikit-learn)",
         licence="CC BY 4.0",
@@ -156,7 +160,7 @@ def _load_digits() -> Dataset:
         test_pixels=None,
         test_labels=None,
         held_out=500,
-        files={"sklearn.datasets.load_digits (pixels)": hashlib.sha256(pixels.tobytes()).hexdigest()},
+        files={name: digest},
         verified=False,
     )
 
@@ -165,7 +169,7 @@ def _load_idx(spec: IdxSource, root: Path) -> Dataset:
     folder = root / spec.torchvision_class / "raw"
     if not all((folder / name).exists() for name in _SIZES):
         _download(spec, root, folder)
-    files = {name: _checked_digest(spec, folder / name) for name in _SIZES}
+    files = {name: _checked_digest(spec, reading(folder / name)) for name in _SIZES}
     reader = getattr(torchvision_datasets(), spec.torchvision_class)
     train, test = (reader(root, train=part, download=False) for part in (True, False))
     return Dataset(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from awduality.figures.numbers import spread
-from awduality.files import read_arrays
+from awduality.files import read_arrays, read_frame
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ def read_nulls(folder: Path) -> NullResults:
     arrays: dict[str, np.ndarray] = {}
     for path in paths:
         arrays |= read_arrays(path.with_suffix(".safetensors"))
-    return NullResults(pd.concat([pd.read_csv(path) for path in paths]), arrays)
+    return NullResults(pd.concat([read_frame(path) for path in paths]), arrays)
 
 
 def null_run_rows(results: NullResults) -> list[Row]:

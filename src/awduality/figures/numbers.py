@@ -19,7 +19,7 @@ from awduality.claims.statistics import mean_interval, slopes, sweep_series
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.factors import FACTORS
-from awduality.files import read_arrays, read_json
+from awduality.files import read_arrays, read_frame, read_json
 
 Row = dict[str, Any]
 
@@ -52,8 +52,8 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     plan = read_json(folder / "plan.json")
     planned = pd.DataFrame(plan["runs"]).set_index("id")
     shards = sorted(planned["shard"].unique())
-    runs = pd.concat([pd.read_csv(folder / "runs" / f"{shard}.csv") for shard in shards])
-    geometry = pd.concat([pd.read_csv(folder / "geometry" / f"{shard}.csv") for shard in shards])
+    runs = pd.concat([read_frame(folder / "runs" / f"{shard}.csv") for shard in shards])
+    geometry = pd.concat([read_frame(folder / "geometry" / f"{shard}.csv") for shard in shards])
     chosen = geometry[(geometry["layer"] == layer) & (geometry["pairing"] == pairing)]
     if chosen.empty and not geometry.empty:
         raise InputError(

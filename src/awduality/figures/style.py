@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from PIL.PngImagePlugin import PngInfo
 
 from awduality.factors import BASELINE, FACTORS, format_value
 from awduality.files import write_atomically
+from awduality.records import canonical, current_figure
 
 COLUMN = 3.5  # inches: the width of a journal's column
 PAGE = 7.2  # inches: the width of its page
@@ -111,7 +113,32 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def savefig(figure: Figure, paths: Sequence[Path]) -> None:
-    """Save a figure, the same bytes for the same numbers: no date, a fixed salt for the ids within an SVG."""
+    """Save a figure, the same bytes for the same numbers: no date, a fixed salt for the ids within an SVG.
+
+    A figure drawn by a step carries its origin: its id and the digests of the numbers drawn, in an iTXt chunk of a PNG
+    and in the Dublin Core metadata of an SVG.
+    """
+    origin = current_figure()
     for path in paths:
-        metadata = {"Software": None} if path.suffix == ".png" else {"Date": None}
-        write_atomically(path, functools.partial(figure.savefig, metadata=metadata))
+        options = _png_options(origin) if path.suffix == ".png" else {"metadata": _svg_metadata(origin)}
+        write_atomically(path, functools.partial(figure.savefig, **options))
+
+
+def _png_options(origin: tuple[str, dict[str, str]] | None) -> dict[str, Any]:
+    chunks = PngInfo()
+    if origin is not None:
+        identifier, numbers = origin
+        chunks.add_itxt("awduality", canonical({"figure_id": identifier, "numbers": numbers}))
+    return {"pil_kwargs": {"pnginfo": chunks}}
+
+
+def _svg_metadata(origin: tuple[str, dict[str, str]] | None) -> dict[str, Any]:
+    if origin is None:
+        return {"Date": None}
+    identifier, numbers = origin
+    return {
+        "Date": None,
+        "Identifier": f"awduality:{identifier}",
+        "Source": " ".join(f"{name}=sha256:{digest}" for name, digest in sorted(numbers.items())),
+        "Description": "Activity-weight duality. Where this figure comes from: python scripts/audit.py identify FILE",
+    }

@@ -1,0 +1,153 @@
+"""Records: what a step read, ran and wrote, one JSON file per job, written by the job itself as its last act.
+
+A record is canonical JSON (sorted keys, no insignificant space, floats by ``repr``), so that equal records are equal
+bytes, and closes with the digest of its own content. It names the records of the jobs that made its inputs with their
+digests, and the last job of a run (``seal``) names all: who changes a record has to change every later one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from awduality.environment import environment, git_state
+from awduality.files import read_text, sha256, write_text
+from awduality.ledger import FileEntry, Ledger, current
+
+FORMAT = "awduality-record/1"
+
+PLUMBING = tuple(
+    f"src/awduality/{name}.py"
+    for name in ("__init__", "commandline", "environment", "errors", "files", "ledger", "records")
+)
+"""Code that carries numbers about and cannot change them: no part of a figure's id."""
+
+
+def canonical(value: Any) -> str:
+    """JSON in which equal values are equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_name(path: Path | str, root: Path) -> str:
+    """How records call a file: its path within the project, ``$AWDUALITY_DATA/…`` in the data root, else its name.
+
+    A string is the name of something that is not a file, and stays as it is.
+    """
+    if isinstance(path, str):
+        return path
+    data = Path(os.environ.get("AWDUALITY_DATA", "data"))
+    for place, prefix in ((root / data, "$AWDUALITY_DATA/"), (root, "")):
+        if path.resolve().is_relative_to(place.resolve()):
+            return prefix + path.resolve().relative_to(place.resolve()).as_posix()
+    return f"(outside)/{path.name}"
+
+
+def code_digests(step: Ledger, root: Path) -> dict[str, str]:
+    """SHA-256 of the step's script and of every module of this package that is loaded, by path."""
+    package = Path(__file__).parent
+    loaded = [
+        str(module.__file__) for name, module in list(sys.modules.items()) if name.partition(".")[0] == "awduality"
+    ]
+    modules = {f"src/awduality/{Path(file).relative_to(package).as_posix()}": Path(file) for file in loaded}
+    return {name: sha256(path) for name, path in sorted({step.script: root / step.script, **modules}.items())}
+
+
+def figure_id(step: Ledger, root: Path) -> str:
+    """The id of the figure that the running step draws: the same for the same code, parameters and numbers.
+
+    Neither times nor places enter, nor code that cannot change what is drawn (``PLUMBING``).
+    """
+    inputs = {path.name: entry.sha256 for path, entry in step.inputs.items() if isinstance(path, Path)}
+    return figure_digest(code_digests(step, root), step.parameters, inputs)
+
+
+def figure_digest(code: Mapping[str, str], parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The figure id of given code (path → digest), parameters and numbers (file name → digest)."""
+    drawing = {path: digest for path, digest in code.items() if path not in PLUMBING}
+    return digest_of({"code": drawing, "inputs": dict(inputs), "parameters": dict(parameters)})
+
+
+def current_figure() -> tuple[str, dict[str, str]] | None:
+    """Id of the figure that is being drawn and the digests of its numbers, by file name; None outside a step."""
+    if (step := current()) is None:
+        return None
+    inputs = {path.name: entry.sha256 for path, entry in step.inputs.items() if isinstance(path, Path)}
+    return figure_id(step, Path.cwd()), inputs
+
+
+def compose(step: Ledger, root: Path) -> dict[str, Any]:
+    """The record of a step that has done its work."""
+    assert step.record is not None
+
+    def entries(files: Mapping[Path | str, FileEntry]) -> list[dict[str, Any]]:
+        found = [{"path": file_name(p, root), "bytes": e.size, "sha256": e.sha256} for p, e in files.items()]
+        return sorted(found, key=lambda entry: str(entry["path"]))
+
+    makers = {path.resolve() for path in step.after}
+    words = [file_name(Path(word), root) if Path(word).is_absolute() else word for word in step.arguments]
+    record = {
+        "format": FORMAT,
+        "job": step.record.stem,
+        "command": f"python {step.script} {shlex.join(words)}",
+        "script": step.script,
+        "parameters": step.parameters,
+        "inputs": entries({path: entry for path, entry in step.inputs.items() if path not in makers}),
+        "outputs": entries(step.outputs),
+        "after": [{"path": file_name(path, root), "sha256": sha256(path)} for path in sorted(step.after)],
+        "code": code_digests(step, root),
+        "streams": drawn_streams(step),
+        "git": git_state(root),
+        "environment": environment(),
+        "started": step.started.isoformat(timespec="milliseconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "exit_status": 0,  # a job that fails leaves no record
+    }
+    return {**record, "digest": digest_of(record)}
+
+
+def drawn_streams(step: Ledger) -> list[dict[str, Any]]:
+    """Every random stream once: its key, how often it was opened and how many 64-bit words were drawn at most."""
+    if not step.streams:
+        return []
+    from awduality.streams import words_drawn
+
+    found: dict[tuple[int, str, int], dict[str, Any]] = {}
+    for opened in step.streams:
+        entry = found.setdefault(
+            (opened.root_seed, opened.purpose, opened.index),
+            {
+                "root_seed": opened.root_seed,
+                "purpose": opened.purpose,
+                "index": opened.index,
+                "key": f"{opened.key:032x}",
+                "opened": 0,
+                "words": 0,
+            },
+        )
+        entry["opened"] += 1
+        entry["words"] = max(entry["words"], words_drawn(opened.generator))
+    return [found[address] for address in sorted(found)]
+
+
+def write_record(step: Ledger, root: Path) -> None:
+    """Write the record of a step that was asked for one."""
+    if step.record is not None:
+        write_text(step.record, canonical(compose(step, root)) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record, whatever it holds."""
+    record: dict[str, Any] = json.loads(read_text(path))
+    return record
