@@ -51,18 +51,17 @@ def cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def blas() -> list[str]:
-    """The loaded libraries for linear algebra: version, the kernels chosen for this processor, threads."""
+def blas() -> list[dict[str, Any]]:
+    """The loaded libraries for linear algebra and threads: version, the kernels chosen for this processor, threads."""
     if "numpy" not in sys.modules:
         return []
     from threadpoolctl import threadpool_info
 
-    found = threadpool_info()
-    return sorted({f"{lib['internal_api']} {_kernels(lib)}{lib['num_threads']} threads" for lib in found})
-
-
-def _kernels(library: dict[str, Any]) -> str:
-    return "".join(f"{library[key]} " for key in ("version", "architecture") if library.get(key))
+    loaded = {
+        (library["internal_api"], library["version"] or "", library.get("architecture", ""), library["num_threads"])
+        for library in threadpool_info()
+    }
+    return [dict(zip(("name", "version", "kernels", "threads"), library, strict=True)) for library in sorted(loaded)]
 
 
 def torch_build() -> dict[str, Any] | None:

@@ -122,8 +122,8 @@ def numerics_class(record: Record) -> str | None:
     if (torch := environment["torch"]) is None:
         return None
     device = torch["gpu"] or "CPU"
-    kernels = ", ".join(name for name in environment["libraries"] if "blas" in name)
-    return f"torch {torch['build']}, {device}, {torch['instruction_set']}, {torch['threads']} threads; {kernels}"
+    kernels = " + ".join(sorted({library["kernels"] for library in environment["libraries"] if library["kernels"]}))
+    return f"torch {torch['build']} on {device}, {torch['instruction_set']}, BLAS {kernels}, {torch['threads']} threads"
 
 
 def files_of(records: Iterable[Record], direction: str) -> dict[str, str]:
