@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from awduality.errors import InputError
-from awduality.records import digest_of, figure_digest
+from awduality.records import PLUMBING, digest_of, figure_digest
 
 Record = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def provenance(records: Sequence[Record], origin_file: tuple[str, str], tables: 
 
     Returns:
         ``sources`` (the claims under test) and ``files`` (everything that lies beside this file): path → SHA-256;
-        ``figures``: name → id, parameters and numbers; and what ``background`` gives.
+        ``figures``: name → id, and what it is made of: code, parameters and numbers; and what ``background`` gives.
 
     Raises:
         InputError: a figure or the verdicts were made from other numbers than those.
@@ -84,6 +84,7 @@ def provenance(records: Sequence[Record], origin_file: tuple[str, str], tables: 
             numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
             figures[record["parameters"]["figure"]] = {
                 "id": figure_digest(record["code"], record["parameters"], numbers),
+                "code": [path for path in record["code"] if path not in PLUMBING],
                 "parameters": record["parameters"],
                 "numbers": numbers,
             }
