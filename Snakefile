@@ -4,6 +4,7 @@ snakemake --cores all                                    the default config, con
 snakemake --cores all --configfile config/mnist.yaml     another one, laid over the default
 snakemake claims                                         judge the claims again from the numbers that lie there
 snakemake figures                                        redraw figures/<name>/ from the numbers that lie there
+snakemake audit                                          check results and figures against the records of their jobs
 """
 
 from snakemake.utils import min_version

@@ -16,6 +16,7 @@ from awduality.figures.catalogue import OVERVIEW
 
 pytestmark = pytest.mark.slow
 CONFIG = ("--configfile", "config/smoke.yaml")
+REDRAWN = {"figures", "draw", "claims", "provenance"}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,11 @@ def test_the_run_leaves_every_result_and_figure_and_nothing_else(finished):
     expected |= {"results/smoke/claims.json", "figures/smoke/claims.json"}
     figures = ["batch_size", "label_noise", *OVERVIEW]
     expected |= {f"figures/smoke/{figure}.{suffix}" for figure in figures for suffix in ("svg", "png")}
+    expected |= {"figures/smoke/origin.json", "figures/smoke/provenance.json"}
+    jobs = ["plan", "prepare_data", "figure_numbers", "claims", "origin", "provenance", "seal"]
+    jobs += [f"{step}-{shard}" for step in ("train", "geometry") for shard in shards]
+    jobs += [f"nulls-baseline-{block}" for block in (0, 1)] + [f"draw-{figure}" for figure in figures]
+    expected |= {f"results/smoke/records/{job}.json" for job in jobs}
     assert made == expected
 
 
@@ -77,13 +83,13 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_every_step_logs_its_own_command_line(finished):
     logs = list((finished / "logs").rglob("*.log"))
-    assert len(logs) == 2 + 6 + 6 + 2 + 1 + 1 + 9
+    assert len(logs) == 2 + 6 + 6 + 2 + 1 + 1 + 9 + 3
     assert all("python scripts/" in log.read_text() for log in logs)
 
 
 def test_an_edit_of_the_plotting_code_redraws_and_retrains_nothing(rerun):
     edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
-    assert set(planned(rerun)) == {"all", "draw"}
+    assert set(planned(rerun)) == {"all", "draw", "provenance", "seal"}
 
 
 def test_an_edit_of_the_training_code_retrains(rerun):
@@ -118,28 +124,32 @@ def test_new_seeds_train_their_own_shards_only(rerun):
 def test_a_clone_redraws_its_committed_figures_to_the_same_bytes_without_the_run(rerun):
     for folder in ("results", "logs", ".snakemake"):
         shutil.rmtree(rerun / folder)
-    figures = [*rerun.glob("figures/smoke/*.svg"), *rerun.glob("figures/smoke/*.png")]
+    figures = [path for suffix in ("svg", "png", "json") for path in rerun.glob(f"figures/smoke/*.{suffix}")]
     before = {path: path.read_bytes() for path in figures}
     for path in figures:
-        path.unlink()
-    assert set(planned(rerun, "figures")) == {"figures", "draw"}
+        if path.name != "origin.json":  # what says where the numbers come from is committed with them
+            path.unlink()
+    assert set(planned(rerun, "figures")) == REDRAWN
     run_snakemake(rerun, "figures", *CONFIG)
     assert {path: path.read_bytes() for path in figures} == before
-    assert not (rerun / "results").exists()
+    records = {path.stem.partition("-")[0] for path in rerun.glob("results/smoke/records/*.json")}
+    assert records == {"claims", "draw", "provenance"}
 
 
 def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(rerun):
     for folder in ("results", "logs", ".snakemake"):
         shutil.rmtree(rerun / folder)
     edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
-    assert planned(rerun, "figures") == {"figures": 1, "draw": 9}
+    assert set(planned(rerun, "figures")) == REDRAWN
 
 
 def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):
     tree = copy_tree(tmp_path / "again")
     run_snakemake(tree, *CONFIG)
     for folder in ("results", "figures"):
-        for path in (path for path in (finished / folder).rglob("*") if path.is_file()):
+        for path in (
+            path for path in (finished / folder).rglob("*") if path.is_file() and path.parent.name != "records"
+        ):
             assert path.read_bytes() == (tree / path.relative_to(finished)).read_bytes(), path
 
 

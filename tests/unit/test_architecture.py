@@ -18,6 +18,7 @@ FLOORS = [
     "streams",
     "environment",
     "records",
+    "provenance",
     "commandline",
     "data",
     "plan",
@@ -30,6 +31,7 @@ FLOORS = [
     "duality",
     "claims",
     "figures",
+    "audit",
 ]
 
 

@@ -17,7 +17,7 @@ from awduality.plan import sweep_values
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke"]
-STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw"]
+STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw", "origin", "provenance", "seal"]
 
 
 def jobs(output):

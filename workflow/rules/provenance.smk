@@ -59,3 +59,15 @@ rule seal:
         code=code("scripts/seal.py"),
     shell:
         "python scripts/seal.py --record {output.record} --after {input.after}" " 2>&1 | tee {log}"
+
+
+rule audit:
+    """Check results and figures against their records. No inputs: Snakemake would make them anew first."""
+    log:
+        LOGS / "audit.log",
+    conda:
+        ENVIRONMENT
+    params:
+        name=CONFIG["name"],
+    shell:
+        "python scripts/audit.py {params.name} 2>&1 | tee {log}"

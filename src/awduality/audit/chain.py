@@ -1,0 +1,113 @@
+"""Level 2, chain: every input is the output of the job that made it; everything goes back to data and config."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from awduality.audit.contents import AGAIN
+from awduality.audit.findings import Finding, Level, listed, short
+from awduality.audit.images import embedded_origin
+from awduality.audit.tree import AFTER_SEAL, SEAL, Record, Tree
+from awduality.records import figure_digest
+
+RERUN = "run Snakemake for this config again: it repeats what is out of step"
+
+
+def check_chain(tree: Tree) -> Level:
+    """Follow every input to its maker, every record to the next, every figure and claim to where it begins."""
+    level = Level("chain")
+    level.findings += [*_records_named(tree), *_inputs(tree), *_order(tree), *_ends(tree), *_figures(tree)]
+    drawn, data = tree.jobs_of("draw"), tree.jobs_of("prepare_data")
+    commits = {str(record["git"]["commit"])[:10] for record in tree.records.values()}
+    level.done = (
+        f"{len(drawn)} figures and the claims go back to {listed(data)}, the config and commit {listed(commits)}"
+    )
+    return level
+
+
+def _records_named(tree: Tree) -> Iterator[Finding]:
+    """Later records hold the digests of earlier ones; the seal holds all."""
+    wrong: dict[str, tuple[str, list[str]]] = {}
+    for job, record in tree.records.items():
+        for entry in record["after"]:
+            if tree.digest(entry["path"]) != entry["sha256"]:
+                wrong.setdefault(entry["path"], (entry["sha256"], []))[1].append(job)
+    for path, (digest, jobs) in wrong.items():
+        found = tree.digest(path)
+        expected = f"{short(digest)}, as the records of {listed(jobs)} say"
+        yield Finding("failed", path, expected, f"{short(found)}: replaced since" if found else "missing", AGAIN)
+    if SEAL in tree.records:
+        sealed = {entry["path"] for entry in tree.records[SEAL]["after"]}
+        for job in tree.records:
+            if job not in (SEAL, *AFTER_SEAL) and tree.record_file(job) not in sealed:
+                advice = "delete it with what it made, or run Snakemake for this config again"
+                yield Finding(
+                    "failed", tree.record_file(job), "a record that the seal names", "the seal does not know it", advice
+                )
+
+
+def _inputs(tree: Tree) -> Iterator[Finding]:
+    for path, jobs in tree.makers.items():
+        if len(jobs) > 1:
+            yield Finding("failed", path, "one job that wrote it", f"{len(jobs)} jobs: {listed(jobs)}", RERUN)
+    for job, record in tree.records.items():
+        named = {entry["path"] for entry in record["after"]}
+        for entry in record["inputs"]:
+            path = entry["path"]
+            if path not in tree.makers:
+                if path.startswith((f"{tree.results}/", f"{tree.figures}/")):
+                    found = f"no record of how it was made, but {job} read it"
+                    yield Finding("failed", path, "the output of a job", found, RERUN)
+                continue
+            maker = tree.makers[path][0]
+            if tree.written[path] != entry["sha256"]:
+                expected = f"{short(tree.written[path])}, as {maker} wrote it"
+                yield Finding("failed", path, expected, f"{job} read {short(entry['sha256'])}", RERUN)
+            elif path.startswith(f"{tree.results}/") and tree.record_file(maker) not in named:
+                expected = f"the record of {maker} among those that it names, since it read {path}"
+                yield Finding("failed", tree.record_file(job), expected, "not named", AGAIN)
+
+
+def _order(tree: Tree) -> Iterator[Finding]:
+    try:
+        graphlib.TopologicalSorter({job: tree.before(job) for job in tree.records}).prepare()
+    except graphlib.CycleError as error:
+        cycle = " → ".join(error.args[1])
+        yield Finding(
+            "failed", tree.record_file(error.args[1][0]), "jobs that follow one another", f"a cycle: {cycle}", RERUN
+        )
+
+
+def _ends(tree: Tree) -> Iterator[Finding]:
+    """Every figure and the claims reach a dataset and a config."""
+    for job in [*tree.jobs_of("draw"), *tree.jobs_of("claims")]:
+        scripts = {tree.records[maker]["script"] for maker in tree.ancestors(job)}
+        for step, what in (("prepare_data", "a dataset"), ("plan", "a config")):
+            if f"scripts/{step}.py" not in scripts:
+                yield Finding(
+                    "failed", tree.record_file(job), f"a chain that goes back to {what}", "it ends before", RERUN
+                )
+
+
+def _figures(tree: Tree) -> Iterator[Finding]:
+    """The id within an image is the digest of what its record says: code, parameters, numbers."""
+    for job in tree.jobs_of("draw"):
+        record = tree.records[job]
+        identifier = figure_of(record)
+        numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
+        for entry in record["outputs"]:
+            if tree.digest(entry["path"]) != entry["sha256"]:
+                continue  # said by level 1
+            origin = embedded_origin(tree.root / entry["path"])
+            if origin != (identifier, numbers):
+                found = f"{origin[0][:12]}…" if origin else "none"
+                expected = f"the figure id {identifier[:12]}…, from the code, parameters and numbers of its record"
+                yield Finding("failed", entry["path"], expected, found, AGAIN)
+
+
+def figure_of(record: Record) -> str:
+    """The figure id that follows from the record of a drawing job."""
+    numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
+    return figure_digest(record["code"], record["parameters"], numbers)

@@ -1,0 +1,211 @@
+"""The same questions of what is committed: ``figures/<config>/`` against its ``provenance.json``, without the run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from awduality.audit.contents import origin_of
+from awduality.audit.findings import Finding, Level, listed, short
+from awduality.audit.images import embedded_origin
+from awduality.audit.planned import compare_numbers
+from awduality.audit.science import check_config, judge
+from awduality.audit.sources import digests_at, is_project_file, pins
+from awduality.errors import InputError
+from awduality.files import sha256
+from awduality.plan import plan
+from awduality.records import figure_digest
+
+RESTORE = "git restore it, or make it again with Snakemake and commit it with its provenance.json"
+
+
+class Committed:
+    """A config's committed figures, numbers and verdicts, with what is said of them."""
+
+    def __init__(self, root: Path, config: str) -> None:
+        self.root, self.config, self.folder = root, config, f"figures/{config}"
+        self.provenance = self._read("provenance.json", ("files", "figures", "sources", "code", "packages"))
+        self.origin = self._read(
+            "origin.json", ("config", "sources", "tables", "results", "code", "packages", "numerics")
+        )
+
+    def _read(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        path = f"{self.folder}/{name}"
+        try:
+            content = json.loads((self.root / path).read_text(encoding="utf-8"))
+        except OSError:
+            raise InputError(f"{path} does not exist: restore it with git, or run Snakemake for this config") from None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): restore it with git") from None
+        if not isinstance(content, dict) or any(key not in content for key in keys):
+            raise InputError(f"{path} is damaged: wanted the keys {', '.join(keys)}; restore it with git")
+        return content
+
+
+def check_committed(root: Path, config: str, levels: tuple[str, ...]) -> list[Level]:
+    """Audit what lies in ``figures/<config>/``."""
+    committed = Committed(root, config)
+    checks = {"bytes": _bytes, "chain": _chain, "plan": _plan, "code": _code, "science": _science}
+    return [checks[name](committed) for name in levels]
+
+
+def _bytes(it: Committed) -> Level:
+    level = Level("bytes")
+    files: dict[str, str] = it.provenance["files"]
+    for path, digest in files.items():
+        place = it.root / path
+        found = sha256(place) if place.is_file() else None
+        if found is None:
+            level.findings.append(Finding("failed", path, short(digest), "missing", RESTORE))
+        elif found != digest:
+            said = f"{short(found)}{origin_of(it.root, path, it.config)}"
+            level.findings.append(Finding("failed", path, short(digest), said, RESTORE))
+    for place in sorted((it.root / it.folder).rglob("*")):
+        path = place.relative_to(it.root).as_posix()
+        if not place.is_dir() and path not in files and path != f"{it.folder}/provenance.json":
+            level.findings.append(
+                Finding("failed", path, "nothing: provenance.json does not name it", "a file", "delete it")
+            )
+    level.findings += _against_commit(it, [*files, f"{it.folder}/provenance.json"])
+    level.done = f"{len(files)} files are what provenance.json says, and what HEAD holds"
+    return level
+
+
+def _against_commit(it: Committed, paths: list[str]) -> Iterator[Finding]:
+    held = digests_at(it.root, "HEAD", paths)
+    if held is None:
+        found = "no git repository here, so that provenance.json itself could not be compared"
+        yield Finding("not checked", it.folder, "what HEAD holds", found, "audit in a clone")
+        return
+    for path in paths:
+        place = it.root / path
+        if place.is_file() and held.get(path) != sha256(place):
+            found = "not committed" if path not in held else "changed since the commit"
+            yield Finding(
+                "failed", path, "what HEAD holds", found, "git diff shows the change: commit it, or git restore it"
+            )
+
+
+def _chain(it: Committed) -> Level:
+    level = Level("chain")
+    code, tables = it.provenance["code"], {**it.provenance["files"]}
+    for name, figure in it.provenance["figures"].items():
+        drawing = {path: digest for path in figure["code"] for digest in code.get(path, ["unknown"])}
+        identifier = figure_digest(drawing, figure["parameters"], figure["numbers"])
+        if identifier != figure["id"]:
+            expected = f"the id {identifier[:12]}…, from the code, parameters and numbers given"
+            level.findings.append(
+                Finding("failed", f"{it.folder}/provenance.json: {name}", expected, f"{figure['id'][:12]}…", RESTORE)
+            )
+        for number, digest in figure["numbers"].items():
+            if tables.get(f"{it.folder}/{number}") != digest:
+                expected = f"{number} with {short(digest)}, from which {name} was drawn"
+                found = short(tables.get(f"{it.folder}/{number}"))
+                level.findings.append(Finding("failed", f"{it.folder}/{number}", expected, found, RESTORE))
+        for path in (f"{it.folder}/{name}.{suffix}" for suffix in ("png", "svg")):
+            place = it.root / path
+            if place.is_file() and sha256(place) == tables.get(path) and embedded_origin(place) != (
+                figure["id"], figure["numbers"],
+            ):  # fmt: skip
+                level.findings.append(
+                    Finding("failed", path, f"the figure id {figure['id'][:12]}…", "another", RESTORE)
+                )
+    for path, digest in it.origin["tables"].items():
+        if tables.get(path) != digest:
+            expected = f"{short(digest)}, as origin.json says"
+            level.findings.append(
+                Finding("failed", path, expected, f"{short(tables.get(path))} in provenance.json", RESTORE)
+            )
+    data = [path for path in it.origin["sources"] if not is_project_file(it.root, path)]
+    level.done = (
+        f"{len(it.provenance['figures'])} figures go back to {len(it.origin['tables'])} tables and {listed(data)}"
+    )
+    return level
+
+
+def _plan(it: Committed) -> Level:
+    level = Level("plan")
+    config = it.origin["config"]
+    expected = plan(config)
+    level.findings += compare_numbers(it.root, it.folder, config["seeds"], expected)
+    level.done = f"{len(expected['runs'])} runs, as the config in origin.json declares"
+    return level
+
+
+def _code(it: Committed) -> Level:
+    level = Level("code, environment")
+    made = {"numbers": it.origin, "figures and verdicts": it.provenance}
+    said = []
+    for what, background in made.items():
+        files = {**background["code"], **{path: [digest] for path, digest in background["sources"].items()}}
+        files = {path: digests for path, digests in files.items() if is_project_file(it.root, path)}
+        commit, finding = _commit_of(it, what, files)
+        said.append(f"{what}: {commit}")
+        level.findings += [finding] if finding else []
+        level.findings += pins(it.root, background["packages"]) if commit == "the code here" else []
+    level.done = "; ".join(said)
+    return level
+
+
+def _commit_of(it: Committed, what: str, files: Mapping[str, list[str]]) -> tuple[str, Finding | None]:
+    """The newest commit that holds all the code, in words; a finding where there is none."""
+    name = f"{it.folder}: code behind the {what}"
+    mixed = [path for path, digests in files.items() if len(digests) > 1]
+    if mixed:
+        advice = "run Snakemake for this config again with one version of the code"
+        return "", Finding("failed", name, "one version of every file", f"several of {listed(mixed)}", advice)
+    wanted = {path: digests[0] for path, digests in files.items()}
+    differing = [path for path, digest in wanted.items() if _digest(it.root / path) != digest]
+    if not differing:
+        return "the code here", None
+    commits = _history(it.root, sorted(wanted))
+    for commit in commits or []:
+        if digests_at(it.root, commit, wanted) == wanted:
+            return f"the code of commit {commit[:10]}, {_age(it.root, commit)}", None
+    found = f"other code in {listed(differing)}"
+    if not commits:
+        advice = "audit in a full clone, whose history may hold that code"
+        return "", Finding(
+            "not checked", name, "the code that ran", f"{found}, and no history to look it up in", advice
+        )
+    advice = "run Snakemake for this config with committed code, and commit what it makes"
+    return "", Finding("failed", name, "code that some commit holds", f"{found}, here and in every commit", advice)
+
+
+def _digest(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _history(root: Path, paths: list[str]) -> list[str] | None:
+    """Commits that changed any of the files, newest first; None without a full history."""
+    if _git(root, "rev-parse", "--is-shallow-repository") != "false":
+        return None
+    return (_git(root, "rev-list", "HEAD", "--", *paths) or "").split()
+
+
+def _age(root: Path, commit: str) -> str:
+    return f"{_git(root, 'rev-list', '--count', f'{commit}..HEAD')} commits before this one"
+
+
+def _science(it: Committed) -> Level:
+    level = Level("science")
+    try:
+        claims, judged = judge(it.root, it.folder, it.origin["config"])
+        config = list(check_config(it.root, f"{it.folder}/origin.json", list(it.origin["sources"])))
+        level.findings += [*claims, *config]
+    except ImportError as error:
+        advice = "audit with the project's environment: .venv/bin/python scripts/audit.py"
+        level.findings.append(Finding("not checked", "verdicts, config", "derived again", f"{error}", advice))
+        return level
+    level.done = f"{judged} verdicts and the config derived again: the same"
+    return level

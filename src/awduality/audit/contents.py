@@ -1,0 +1,131 @@
+"""Level 1, bytes: every file is what its record says, none is missing, none is there that no job wrote."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from awduality.audit.findings import Finding, Level, listed, short
+from awduality.audit.images import embedded_origin
+from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
+from awduality.files import sha256
+from awduality.records import FORMAT, canonical, digest_of
+
+AGAIN = "restore it, or delete it and run Snakemake for this config again, which makes it anew"
+
+
+def check_bytes(tree: Tree) -> Level:
+    """Recompute every digest that a record gives."""
+    level = Level("bytes")
+    level.findings += [*_records(tree), *_outputs(tree), *_raw_data(tree), *_unlisted(tree)]
+    level.done = (
+        f"{len(tree.written)} files of {len(tree.records)} jobs are what their records say; no other file is there"
+    )
+    return level
+
+
+def _records(tree: Tree) -> Iterator[Finding]:
+    for path, reason in tree.unreadable.items():
+        yield Finding("failed", path, "a record, as its job wrote it", f"damaged: {reason}", AGAIN)
+    for job, record in tree.records.items():
+        path = tree.record_file(job)
+        content = {key: value for key, value in record.items() if key != "digest"}
+        changed = "the record was changed after it was written"
+        if (digest := digest_of(content)) != record["digest"]:
+            yield Finding(
+                "failed", path, f"its own digest, {short(record['digest'])}", f"{changed}: {short(digest)}", AGAIN
+            )
+        elif (tree.root / path).read_text(encoding="utf-8") != canonical(record) + "\n":
+            yield Finding("failed", path, "canonical JSON", f"the same content, written otherwise: {changed}", AGAIN)
+        if record["format"] != FORMAT or record["job"] != job or record["exit_status"] != 0:
+            found = f"format {record['format']}, job {record['job']}, exit status {record['exit_status']}"
+            yield Finding("failed", path, f"format {FORMAT}, job {job}, exit status 0", found, AGAIN)
+
+
+def _outputs(tree: Tree) -> Iterator[Finding]:
+    for job, record in tree.records.items():
+        for entry in record["outputs"]:
+            path, found = entry["path"], tree.digest(entry["path"])
+            expected = f"{short(entry['sha256'])}, {entry['bytes']:,} bytes, as {job} wrote it"
+            if found is None:
+                yield Finding("failed", path, expected, "missing", AGAIN)
+            elif found != entry["sha256"]:
+                yield Finding(
+                    "failed", path, expected, f"{short(found)}{origin_of(tree.root, path, tree.config)}", AGAIN
+                )
+            elif (size := (tree.root / path).stat().st_size) != entry["bytes"]:
+                yield Finding("failed", tree.record_file(job), f"{path}: {size:,} bytes", f"{entry['bytes']:,}", AGAIN)
+
+
+def origin_of(root: Path, path: str, config: str) -> str:
+    """What an altered figure says of itself: repainted, or drawn by another run."""
+    if not path.endswith((".png", ".svg")):
+        return ""
+    origin = embedded_origin(root / path)
+    if origin is None:
+        return ": an image without a figure id, so not as this pipeline draws it"
+    for name, figure in known_figures(root):
+        if figure == origin[0]:
+            place = f"{config}/{Path(path).stem}"
+            return f": it carries the id of the figure {name}" + (
+                ", so it was repainted or saved again by another program" if name == place else ""
+            )
+    return f": it carries the figure id {origin[0][:12]}…, of another run"
+
+
+def known_figures(root: Path) -> Iterator[tuple[str, str]]:
+    """Name (``<config>/<figure>``) and id of every figure whose provenance lies in the project."""
+    import json
+
+    for path in sorted(root.glob("figures/*/provenance.json")):
+        try:
+            figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+            yield from ((f"{path.parent.name}/{name}", figure["id"]) for name, figure in figures.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _raw_data(tree: Tree) -> Iterator[Finding]:
+    """The files of the data root that jobs read."""
+    folder = tree.root / os.environ.get("AWDUALITY_DATA", "data")
+    for path, digests in tree.sources.items():
+        if path.startswith("$AWDUALITY_DATA/"):
+            place = folder / path.removeprefix("$AWDUALITY_DATA/")
+            for digest, jobs in digests.items():
+                expected = f"{short(digest)}, as {listed(jobs)} read it"
+                if not place.is_file():
+                    advice = "name the folder that holds it in the environment variable AWDUALITY_DATA"
+                    yield Finding(
+                        "not checked", path, expected, f"no such file in the data root {folder.name}/", advice
+                    )
+                elif (found := sha256(place)) != digest:
+                    yield Finding(
+                        "failed", path, expected, short(found), "put the file back that the run was made with"
+                    )
+
+
+def _unlisted(tree: Tree) -> Iterator[Finding]:
+    seal = tree.records.get(SEAL)
+    sealed = {entry["path"] for entry in seal["after"]} if seal else set()
+    late = {tree.record_file(job) for job in (SEAL, *AFTER_SEAL)}
+    exports = {f"{tree.results}/{job}.zip" for job in AFTER_SEAL}
+    known = set(tree.makers)
+    if seal is None:
+        found, advice = (
+            "missing: the run is incomplete, or its seal was removed",
+            "run Snakemake to the end of this run",
+        )
+        yield Finding("failed", tree.record_file(SEAL), "the record that closes a run", found, advice)
+    for path in tree.present():
+        if path in known or path in late or path in sealed or path in tree.unreadable:
+            continue
+        if seal is not None or not path.startswith(f"{tree.results}/records/"):
+            found = "a file, put there by hand or left by an earlier run of another plan"
+            yield Finding("failed", path, "nothing: no job wrote it", found, "delete it, or move it elsewhere")
+    for job in AFTER_SEAL:
+        for entry in tree.records.get(job, {"outputs": []})["outputs"]:
+            if entry["path"] not in exports:
+                yield Finding(
+                    "failed", tree.record_file(job), "an export of the run", f"it claims {entry['path']}", AGAIN
+                )

@@ -1,0 +1,151 @@
+"""Where a figure or a claim comes from, and which figure an image is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from awduality.audit.findings import listed, short
+from awduality.audit.images import embedded_origin
+from awduality.audit.tree import Tree
+from awduality.errors import InputError
+from awduality.files import sha256
+
+STEPS = {
+    "draw": "drawn",
+    "claims": "judged",
+    "figure_numbers": "numbers gathered",
+    "nulls": "analysed under nulls",
+    "geometry": "analysed",
+    "train": "trained",
+    "prepare_data": "data prepared",
+    "plan": "planned",
+}
+
+
+def trace(root: Path, config: str, name: str) -> Iterator[str]:
+    """The chain from a figure or a claim back to the data, as lines of text.
+
+    Raises:
+        InputError: no such figure or claim.
+    """
+    claims = {row["id"]: row for row in _json(root / f"figures/{config}/claims.json") or []}
+    figure = Path(name).stem
+    provenance = _json(root / f"figures/{config}/provenance.json") or {"figures": {}}
+    if name in claims:
+        claim = claims[name]
+        yield f"claim {name} of {config}: {claim['verdict']}"
+        yield from _files(root, [f"figures/{config}/claims.json"])
+        job = "claims"
+    elif figure in provenance["figures"]:
+        yield f"figure {figure} of {config}, id {provenance['figures'][figure]['id']}"
+        yield from _files(root, [f"figures/{config}/{figure}.{suffix}" for suffix in ("png", "svg")])
+        job = f"draw-{figure}"
+    else:
+        known = f"figures {listed(provenance['figures'], 99)}; claims {listed(claims, 99)}"
+        raise InputError(f"{config} has no figure and no claim {name!r}. It has {known}")
+    try:
+        tree = Tree(root, config)
+    except InputError:
+        yield from _committed(root, config, figure, provenance)
+        return
+    if job not in tree.records:
+        raise InputError(f"there is no {tree.record_file(job)}: run Snakemake for this config to its end")
+    yield from _chain(tree, job)
+
+
+def _files(root: Path, paths: list[str]) -> Iterator[str]:
+    for path in paths:
+        place = root / path
+        yield f"  {path}  {short(sha256(place)) if place.is_file() else 'missing'}"
+
+
+def _chain(tree: Tree, job: str) -> Iterator[str]:
+    """The jobs behind a job, step by step, the last step first."""
+    behind = {job, *tree.ancestors(job)}
+    for step, verb in STEPS.items():
+        jobs = [name for name in sorted(behind) if tree.records[name]["script"] == f"scripts/{step}.py"]
+        if not jobs:
+            continue
+        record = tree.records[jobs[0]]
+        yield f"{verb} by {listed(jobs, 3)}"
+        yield f"  $ {_shortened(record['command'])}"
+        for entry in record["inputs"]:
+            if step in ("draw", "claims") or entry["path"] in tree.sources:
+                yield f"  from {entry['path']}  {short(entry['sha256'])}"
+        seeds = sorted({entry["index"] for name in jobs for entry in tree.records[name]["streams"] if step == "train"})
+        if seeds:
+            yield f"  seeds {', '.join(map(str, seeds))} of root seed {record['streams'][0]['root_seed']}"
+    records = [tree.records[name] for name in behind]
+    environments = [record["environment"] for record in records]
+    commits = {str(record["git"]["commit"]) for record in records}
+    code = {path for record in records for path in record["code"]}
+    dirty = ", with uncommitted changes" if any(record["git"]["dirty"] for record in records) else ""
+    yield f"code: {len(code)} files of commit {listed(commits)}{dirty}"
+    yield f"on: Python {listed({e['python'] for e in environments})}, {listed({e['cpu'] for e in environments})}"
+    yield f"from {min(r['started'] for r in records)} to {max(r['ended'] for r in records)}"
+    yield f"Whether all of this still holds: python scripts/audit.py {tree.config}"
+
+
+def _shortened(command: str, most: int = 160) -> str:
+    return command if len(command) <= most else f"{command[:most]}… (in full in its record)"
+
+
+def _committed(root: Path, config: str, figure: str, provenance: dict[str, Any]) -> Iterator[str]:
+    """The chain as far as a clone knows it."""
+    origin = _json(root / f"figures/{config}/origin.json") or {}
+    numbers = provenance["figures"].get(figure, {}).get("numbers") or origin.get("tables", {})
+    yield f"from the numbers {listed(Path(path).name for path in numbers)}"
+    yield "which come from"
+    for path, digest in origin.get("sources", {}).items():
+        yield f"  {path}  {short(digest)}"
+    settings = origin.get("config", {})
+    yield f"  {settings.get('seeds')} seeds of root seed {settings.get('root_seed')}"
+    results, code = (len(origin.get(part, {})) for part in ("results", "code"))
+    yield f"  {results} files of results, {code} of code, all in figures/{config}/origin.json"
+    yield f"  on {listed(origin.get('numerics', []))}; Python {listed(origin.get('python', []))}"
+    yield "There are no records of the run here, as in a fresh clone: only what is committed."
+    yield f"Whether it still holds: python scripts/audit.py {config} --committed"
+
+
+def identify(root: Path, image: Path) -> tuple[int, list[str]]:
+    """Which figure an image is, by its embedded id or its digest.
+
+    Returns:
+        0: a known figure, to the byte; 1: it carries a known id, but has other bytes; 2: not known. And lines of text.
+    """
+    digest, origin = sha256(image), embedded_origin(image)
+    lines = [f"{image}: {short(digest)}", f"  figure id {origin[0]}" if origin else "  carries no figure id"]
+    for path in sorted(root.glob("figures/*/provenance.json")):
+        config = path.parent.name
+        provenance = _json(path) or {"figures": {}, "files": {}}
+        for name, figure in provenance["figures"].items():
+            exact = [file for file, known in provenance["files"].items() if known == digest and Path(file).stem == name]
+            carried = origin is not None and origin[0] == figure["id"]
+            if exact:
+                lines.append(
+                    f"  It is {exact[0]}, to the byte. More: python scripts/audit.py trace {name} --config {config}"
+                )
+                return 0, lines
+            if carried:
+                lines.append(
+                    f"  It carries the id of the figure {name} of {config}, but its bytes are not those recorded:"
+                )
+                lines.append("  it was repainted, or saved again by another program. Compare it with the original:")
+                lines.append(f"  {', '.join(f'figures/{config}/{name}.{suffix}' for suffix in ('png', 'svg'))}")
+                return 1, lines
+    if origin:
+        lines.append("  No figure here has this id: it was drawn with other code, parameters or numbers, namely")
+        lines += [f"  {name}  {short(known)}" for name, known in sorted(origin[1].items())]
+    else:
+        lines.append("  It is none of the figures here, and does not say where it comes from.")
+    return 2, lines
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,192 @@
+"""Level 3, plan: the runs present are exactly those that the config declares; no two purposes share a random stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from awduality.audit.contents import AGAIN
+from awduality.audit.findings import Finding, Level, listed
+from awduality.audit.tree import Tree
+from awduality.factors import BASELINE, FACTORS
+from awduality.files import read_table
+from awduality.plan import Shard, plan, shards
+
+Config = Mapping[str, Any]
+
+
+def check_plan(tree: Tree) -> Level:
+    """Expand the recorded config again, and compare it with the plan, the jobs and the rows of every table."""
+    level = Level("plan")
+    config = tree.read_json(f"{tree.results}/config.json")
+    try:
+        expected = plan(config)
+        found = shards(config)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        level.findings.append(
+            Finding("failed", f"{tree.results}/config.json", "a resolved config", f"unusable: {error!r}", AGAIN)
+        )
+        return level
+    level.findings += [*_plan(tree, expected), *_parameters(tree, config, found)]
+    level.findings += [*_tables(tree, config, found), *_streams(tree, config, found)]
+    level.findings += compare_numbers(tree.root, tree.figures, config["seeds"], expected)
+    streams = {entry["key"] for record in tree.records.values() for entry in record["streams"]}
+    level.done = (
+        f"{len(expected['runs'])} runs, as the config declares; {len(streams)} random streams, each for one purpose"
+    )
+    return level
+
+
+def _plan(tree: Tree, expected: Mapping[str, Any]) -> Iterator[Finding]:
+    if tree.read_json(f"{tree.results}/plan.json") != expected:
+        wanted = f"the {len(expected['runs'])} runs that config.json declares"
+        yield Finding("failed", f"{tree.results}/plan.json", wanted, "another plan", AGAIN)
+
+
+def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[str, Any]]:
+    """What the config asks of every job of these steps: job → parameters."""
+    described = {s.name: {"factor": s.factor, "values": list(s.values), "seeds": list(s.seeds)} for s in found}
+    training = {
+        "defaults": config["defaults"],
+        "training": {**config["training"], **config["network"], "root_seed": config["root_seed"]},
+    }
+    geometry, data = config["geometry"], config["data"]
+    shared = {key: geometry[name] for key, name in (("sharp_directions", "sharp_directions"), ("shuffles", "shuffles"))}
+    shared |= {"layers": config["layers"], "root_seed": config["root_seed"]}
+    sizes = [*config["sweeps"].get("train_size", []), config["defaults"]["train_size"]]
+    jobs: dict[str, dict[str, Any]] = {
+        "plan": {"config": config},
+        "prepare_data": {**{key: data[key] for key in ("source", "permutation_seed", "pool", "test")},
+                         "smallest_train_size": min(sizes)},
+        "claims": {"root_seed": config["root_seed"]},
+        "figure_numbers": {"layer": config["layers"][0], "pairing": geometry["pairings"][0]},
+    }  # fmt: skip
+    if config["train_together"]:
+        jobs["train"] = {**training, "shards": list(described.values())}
+    for shard in found:
+        if not config["train_together"]:
+            jobs[f"train-{shard.name}"] = {**training, "shards": [described[shard.name]]}
+        jobs[f"geometry-{shard.name}"] = {**shared, "pairings": geometry["pairings"]}
+        if shard.factor == BASELINE:
+            nulls = {"pairing": geometry["pairings"][0], "rescalings": geometry["rescalings"]}
+            jobs[f"nulls-{shard.name}"] = {**shared, **nulls}
+    return jobs
+
+
+def _parameters(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
+    wanted = expected_parameters(config, found)
+    for job, parameters in wanted.items():
+        if job not in tree.records:
+            expected = "the job, since the config asks for it"
+            yield Finding(
+                "failed", tree.record_file(job), expected, "no record of it", "run Snakemake for this config again"
+            )
+            continue
+        recorded = tree.records[job]["parameters"]
+        for name in sorted({*parameters, *recorded}):
+            if parameters.get(name) != recorded.get(name):
+                expected = f"{name} = {parameters.get(name)!r}, as config.json declares"
+                yield Finding("failed", tree.record_file(job), expected, f"{recorded.get(name)!r}", AGAIN)
+    steps = {"train", "geometry", "nulls"}
+    for job, record in tree.records.items():
+        if record["script"].removeprefix("scripts/").removesuffix(".py") in steps and job not in wanted:
+            advice = "delete it with what it made, or put the config back that asked for it"
+            yield Finding("failed", tree.record_file(job), "no such job in the config", "a job of another plan", advice)
+
+
+def _rows(root: Path, path: str) -> list[dict[str, str]]:
+    return read_table(root / path) if (root / path).is_file() else []  # a missing file: level 1
+
+
+def _tables(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
+    """The tables of runs, of the geometry and of the nulls hold every run of their shard once per layer and pairing."""
+    layers, geometry = config["layers"], config["geometry"]
+    for shard in found:
+        runs = {run.id: run for run in shard.runs(config["defaults"])}
+        path = f"{tree.results}/runs/{shard.name}.csv"
+        rows = _rows(tree.root, path)
+        yield from _compare(path, Counter((run,) for run in runs), Counter((row.get("run"),) for row in rows), runs)
+        for row in rows:
+            run = runs.get(row.get("run", ""))
+            declared = {**run.settings, "seed": run.seed} if run else {}
+            wrong = {name for name, value in declared.items() if row.get(name) != str(value)}
+            if run and wrong:
+                expected = ", ".join(f"{name} {declared[name]}" for name in sorted(wrong)) + ", as the run's id says"
+                said = ", ".join(f"{name} {row.get(name)}" for name in sorted(wrong))
+                yield Finding("failed", path, f"run {run.id}: {expected}", said, AGAIN)
+        ended = {row["run"]: row.get("stop_reason") for row in rows if row.get("run") in runs}
+        alive = [run for run, reason in ended.items() if reason != "diverged"]
+        path = f"{tree.results}/geometry/{shard.name}.csv"
+        wanted = Counter((run, layer, pairing) for run in alive for layer in layers for pairing in geometry["pairings"])
+        keys = (tuple(row.get(name) for name in ("run", "layer", "pairing")) for row in _rows(tree.root, path))
+        yield from _compare(path, wanted, Counter(keys), runs)
+        if shard.factor == BASELINE:
+            path = f"{tree.results}/nulls/{shard.name}.csv"
+            present = {row.get("run") for row in _rows(tree.root, path)}
+            converged = {run for run, reason in ended.items() if reason == "converged"}
+            yield from _compare(path, Counter((r,) for r in converged), Counter((r,) for r in present), runs)
+
+
+def _compare(path: str, wanted: Counter, found: Counter, runs: Mapping[str, Any]) -> Iterator[Finding]:
+    """Rows that are missing, and rows that are too many."""
+
+    def describe(key: tuple[Any, ...]) -> str:
+        run = runs.get(key[0])
+        return " ".join([str(part) for part in key] + ([f"(seed {run.seed})"] if run else []))
+
+    if missing := wanted - found:
+        names = listed(map(describe, missing), 3)
+        yield Finding("failed", path, f"a row for every run that the config declares: {names}", "no such rows", AGAIN)
+    if extra := found - wanted:
+        names = listed(map(describe, extra), 3)
+        yield Finding("failed", path, "no row but those of the runs that the config declares", f"also {names}", AGAIN)
+
+
+def compare_numbers(root: Path, figures: str, seeds: int, expected: Mapping[str, Any]) -> Iterator[Finding]:
+    """The tables beside the figures hold every run and every value of a plan."""
+    path = f"{figures}/runs.csv"
+    declared = {run["id"] for run in expected["runs"]}
+    present = {row.get("run") for row in _rows(root, path)}
+    if missing := declared - present:
+        yield Finding(
+            "failed", path, f"every run that the config declares: {listed(missing, 3)}", "no such rows", AGAIN
+        )
+    if extra := present - declared:
+        yield Finding(
+            "failed", path, "no other run than the config declares", f"also {listed(map(str, extra), 3)}", AGAIN
+        )
+    for factor, values in expected["sweeps"].items():
+        path = f"{figures}/{factor}-gap.csv"
+        found = [(row.get("value"), row.get("runs")) for row in _rows(root, path)]
+        wanted = [(str(value), str(seeds)) for value in values]
+        if found != wanted:
+            named, said = (", ".join(f"{value} ({runs} runs)" for value, runs in rows) for rows in (wanted, found))
+            yield Finding("failed", path, f"{FACTORS[factor].plain}: {named}", said, AGAIN)
+
+
+def _streams(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
+    """One key, one purpose; all from the config's root seed; every seed of a shard drew its weights and orders."""
+    users: dict[str, set[tuple[int, str, int]]] = {}
+    for job, record in tree.records.items():
+        for entry in record["streams"]:
+            users.setdefault(entry["key"], set()).add((entry["root_seed"], entry["purpose"], entry["index"]))
+            if entry["root_seed"] != config["root_seed"]:
+                expected = f"root seed {config['root_seed']}"
+                yield Finding("failed", tree.record_file(job), expected, f"a stream of {entry['root_seed']}", AGAIN)
+    for key, addresses in users.items():
+        if len(addresses) > 1:
+            said = listed(f"{purpose} {index}" for _, purpose, index in addresses)
+            yield Finding(
+                "failed", f"random stream {key}", "one purpose", said, "this is a fault of the code: report it"
+            )
+    for shard in found:
+        for job in ("train" if config["train_together"] else f"train-{shard.name}",):
+            drawn = {(e["purpose"], e["index"]) for e in tree.records.get(job, {"streams": []})["streams"]}
+            wanted = {(purpose, seed) for purpose in ("init", "order") for seed in shard.seeds}
+            if job in tree.records and (missing := wanted - drawn):
+                names = listed(f"{purpose} {seed}" for purpose, seed in missing)
+                yield Finding(
+                    "failed", tree.record_file(job), f"random streams of every seed: {names}", "not drawn", AGAIN
+                )

@@ -1,0 +1,169 @@
+"""Level 6, re-execution: jobs run again in a copy of the tree that holds only what they read; outputs are compared."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from awduality.audit.compare import deviation
+from awduality.audit.findings import Finding, Level, listed
+from awduality.audit.tree import Tree
+from awduality.errors import InputError
+
+OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
+NOT_RERUN = ("seal", "crate")
+"""Steps whose outputs hold times, or everything else."""
+
+
+def choose(tree: Tree, selection: str) -> list[str]:
+    """The jobs that ``figures``, ``sample:K`` or ``all`` stands for, in an order in which they can run.
+
+    Raises:
+        InputError: another word.
+    """
+    jobs = [job for job, record in tree.records.items() if Path(record["script"]).stem not in NOT_RERUN]
+    word, _, count = selection.partition(":")
+    if selection == "figures":
+        jobs = tree.jobs_of("draw")
+    elif word == "sample" and count.isdecimal() and int(count) > 0:
+        jobs = random.SystemRandom().sample(jobs, min(int(count), len(jobs)))  # nobody can know the sample beforehand
+    elif selection != "all":
+        raise InputError(f"cannot execute {selection!r} again: wanted figures, sample:K with a number K, or all")
+    return [job for job in TopologicalSorter({j: tree.before(j) for j in tree.records}).static_order() if job in jobs]
+
+
+def rerun(tree: Tree, selection: str) -> Level:
+    """Execute jobs again and compare every output; where one differs beyond tolerance, all that follows from it too."""
+    level = Level("re-execution")
+    with tempfile.TemporaryDirectory(prefix="awduality-audit-") as folder:
+        again = Again(tree, Path(folder))
+        chosen = choose(tree, selection)
+        for number, job in enumerate(chosen, 1):
+            _say(f"{number} of {len(chosen)}: {job}")
+            again.execute(job)
+        if again.differing():
+            following = [
+                job for job in choose(tree, "all") if job not in chosen and again.differing() & tree.ancestors(job)
+            ]
+            for number, job in enumerate(following, 1):
+                _say(f"to see whether the claims hold, {number} of {len(following)}: {job}")
+                again.execute(job)
+        outcomes = again.outcomes()
+    for path, (outcome, detail) in outcomes.items():
+        if outcome in ("DIFFERS", "NOT CHECKABLE"):
+            status: Any = "failed" if outcome == "DIFFERS" else "not checked"
+            advice = "compare the record's processor, packages and threads with these; else it was never made so"
+            level.findings.append(Finding(status, path, "the recorded output", f"{outcome}: {detail}", advice))
+    counts = {name: sum(outcome == name for outcome, _ in outcomes.values()) for name in OUTCOMES}
+    level.done = f"{len(chosen)} jobs: " + ", ".join(
+        f"{count} outputs {name}" for name, count in counts.items() if count
+    )
+    worst = max((text for name, text in outcomes.values() if name in OUTCOMES[1:3]), default="")
+    level.done += f" ({worst})" if worst else ""
+    return level
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"  again, {text}\n")
+
+
+class Again:
+    """Jobs executed again, each in a folder of its own that holds what its record says it read."""
+
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        self.tree, self.folder = tree, folder
+        self.made: dict[str, Path] = {}  # path -> the output made again
+        self.found: dict[str, tuple[str, str]] = {}  # path -> outcome, detail
+        self.jobs: dict[str, str] = {}  # path -> job
+
+    def execute(self, job: str) -> None:
+        """Run one job on its recorded inputs, or on those made again that came out otherwise."""
+        record = self.tree.records[job]
+        place = self.folder / job
+        reason = self._obstacle(record) or self._prepare(record, place) or self._run(record, place)
+        for entry in record["outputs"]:
+            path = entry["path"]
+            self.jobs[path] = job
+            if reason is None and not (place / path).is_file():
+                self.found[path] = ("DIFFERS", "it was not made")
+            elif reason is not None:
+                self.found[path] = ("NOT CHECKABLE", reason)
+            else:
+                self.made[path] = place / path
+                self.found[path] = deviation(self.tree.root / path, place / path, entry["sha256"])
+
+    def differing(self) -> set[str]:
+        """The jobs of which an output came out otherwise, beyond tolerance."""
+        return {self.jobs[path] for path, (outcome, _) in self.found.items() if outcome == "DIFFERS"}
+
+    def outcomes(self) -> dict[str, tuple[str, str]]:
+        """Path → outcome and detail. What differs while every verdict came out the same is ``CLAIMS HOLD``."""
+        claims = f"{self.tree.figures}/claims.json"
+        if claims not in self.made or not same_verdicts(self.tree.read_json(claims), self.made[claims]):
+            return self.found
+        return {
+            path: ("CLAIMS HOLD", detail) if outcome == "DIFFERS" else (outcome, detail)
+            for path, (outcome, detail) in self.found.items()
+        }
+
+    def _obstacle(self, record: dict[str, Any]) -> str | None:
+        other = [path for path, digest in record["code"].items() if self.tree.digest(path) != digest]
+        if other:
+            return f"the code has changed since: {listed(other)}"
+        if "(outside)/" in record["command"] or any(e["path"].startswith("(outside)/") for e in record["inputs"]):
+            return "it used files outside the project"
+        torch = record["environment"]["torch"]
+        if torch and torch["gpu"] and not shutil.which("nvidia-smi"):
+            return f"it ran on a GPU ({torch['gpu']}), and there is none here"
+        return None
+
+    def _prepare(self, record: dict[str, Any], place: Path) -> str | None:
+        """Copy code and inputs; a reason if one is not what was read."""
+        for entry in [*record["inputs"], *record["after"]]:
+            path = entry["path"]
+            source = self.tree.root / path
+            if path.startswith("$AWDUALITY_DATA/") or not (path in self.tree.makers or source.exists()):
+                continue  # raw data stays where it is; a name that is no file is checked by level 5
+            if path in self.made and self.found[path][0] != "IDENTICAL":
+                source = self.made[path]
+            elif self.tree.digest(path) != entry["sha256"]:
+                return f"its input {path} is not what it read"
+            _copy(source, place / path)
+        for path in record["code"]:
+            _copy(self.tree.root / path, place / path)
+        return None
+
+    def _run(self, record: dict[str, Any], place: Path) -> str | None:
+        words = shlex.split(record["command"])
+        data = self.tree.root / os.environ.get("AWDUALITY_DATA", "data")
+        kept = {name: value for name, value in os.environ.items() if name not in record["environment"]["variables"]}
+        environment = {**kept, **record["environment"]["variables"], "PYTHONPATH": str(place / "src")}
+        environment["AWDUALITY_DATA"] = str(data.resolve())
+        done = subprocess.run(
+            [sys.executable, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            return f"exit status {done.returncode}: {lines[-1]}"
+        return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def same_verdicts(recorded: Any, again: Path) -> bool:
+    """Whether every claim has the same verdict."""
+    from awduality.files import read_json
+
+    before, now = ({row["id"]: row["verdict"] for row in rows} for rows in (recorded or [], read_json(again)))
+    return before == now

@@ -1,0 +1,177 @@
+"""Level 5, science: streams, config, data and verdicts derived again from what lies there. Imports the project."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from awduality.audit.contents import AGAIN
+from awduality.audit.findings import Finding, Level, listed, short
+from awduality.audit.tree import Tree
+
+TOLERANCE = 1e-9
+"""Relative; for effects and p-values computed again with other versions or on another processor."""
+
+
+def check_science(tree: Tree) -> Level:
+    """Derive again what can be derived without training."""
+    level = Level("science")
+    try:
+        streams = list(_streams(tree))
+        claims, judged = judge(tree.root, tree.figures, tree.read_json(f"{tree.results}/config.json"))
+        config = list(check_config(tree.root, f"{tree.results}/config.json", list(tree.sources)))
+        level.findings += [*streams, *config, *claims, *_data(tree)]
+    except ImportError as error:
+        advice = "audit with the project's environment (make reproduce installs it): .venv/bin/python scripts/audit.py"
+        level.findings.append(
+            Finding("not checked", "streams, config, data, verdicts", "derived again", f"{error}", advice)
+        )
+        return level
+    keys = {entry["key"] for record in tree.records.values() for entry in record["streams"]}
+    level.done = f"{judged} verdicts, {len(keys)} stream keys, the config and the data derived again: the same"
+    return level
+
+
+def _streams(tree: Tree) -> Iterator[Finding]:
+    from awduality.errors import InputError
+    from awduality.streams import stream_key
+
+    for job, record in tree.records.items():
+        for entry in record["streams"]:
+            name = f"{entry['purpose']} {entry['index']}"
+            try:
+                key = f"{stream_key(entry['root_seed'], entry['purpose'], entry['index']):032x}"
+            except InputError as error:
+                key = str(error)
+            if key != entry["key"]:
+                yield Finding("failed", tree.record_file(job), f"stream {name}: key {key}", entry["key"], AGAIN)
+
+
+def check_config(root: Path, recorded: str, sources: list[str]) -> Iterator[Finding]:
+    """The config files give the recorded config, where no ``--config`` on the command line had a say."""
+    import yaml
+
+    from awduality.config import resolve
+    from awduality.errors import InputError
+
+    files = [root / path for path in sources if path.startswith("config/") and path != "config/claims.yaml"]
+    files = [path for path in files if path.name != "config.yaml" and path.suffix in (".yaml", ".yml")]
+    wanted = json.loads((root / recorded).read_text(encoding="utf-8"))
+    wanted = wanted.get("config", wanted) if recorded.endswith("origin.json") else wanted
+    try:
+        default, schema = (
+            yaml.safe_load((root / path).read_text(encoding="utf-8"))
+            for path in ("config/config.yaml", "workflow/schemas/config.schema.yaml")
+        )
+        overlay: dict[str, Any] = {}
+        for path in files:
+            overlay |= yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = resolve(default, overlay, schema)
+    except (OSError, yaml.YAMLError, InputError) as error:
+        yield Finding("failed", listed(sources), "a config that can be used", str(error), "take the change back")
+        return
+    other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+    if other:
+        expected = "; ".join(f"{key}: {json.dumps(wanted.get(key))}" for key in other)
+        said = "; ".join(f"{key}: {json.dumps(found.get(key))}" for key in other)
+        advice = "take the change back, run again with it, or name the keys given by --config on the command line"
+        yield Finding(
+            "failed", ", ".join(["config/config.yaml", *(f"config/{f.name}" for f in files)]), expected, said, advice
+        )
+
+
+def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[list[Finding], int]:
+    """Judge every claim again from the tables beside the figures.
+
+    Returns:
+        Findings, and the number of claims.
+    """
+    import yaml
+
+    from awduality.claims.catalogue import read_claims
+    from awduality.claims.evaluate import evaluate
+    from awduality.files import read_frame
+
+    folder = root / figures
+    try:
+        content, schema = (
+            yaml.safe_load((root / path).read_text(encoding="utf-8"))
+            for path in ("config/claims.yaml", "workflow/schemas/claims.schema.yaml")
+        )
+        runs, nulls, samples = (read_frame(folder / name) for name in ("runs.csv", "null-runs.csv", "samples.csv"))
+        recorded = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+        assert config is not None
+        again = json.loads(
+            json.dumps(evaluate(read_claims(content, schema), runs, nulls, samples, config["root_seed"]))
+        )
+    except (OSError, AssertionError, KeyError, ValueError, TypeError) as error:
+        found = Finding("failed", f"{figures}/claims.json", "verdicts from the tables beside it", f"{error!r}", AGAIN)
+        return [found], 0
+    return list(compare_claims(f"{figures}/claims.json", recorded, again)), len(again)
+
+
+def compare_claims(path: str, recorded: list[dict[str, Any]], again: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Verdicts must be the same, numbers within ``TOLERANCE``."""
+    before, now = ({row.get("id"): row for row in rows} for rows in (recorded, again))
+    for name in [*now, *(name for name in before if name not in now)]:
+        one, other = before.get(name), now.get(name)
+        if one is None or other is None:
+            expected, found = ("the claim", "missing") if one is None else ("no such claim", "a verdict")
+            yield Finding("failed", f"{path}: {name}", expected, found, AGAIN)
+        elif not same(one, other):
+            keys = [key for key in {**one, **other} if not same(one.get(key), other.get(key))]
+            expected, found = ("; ".join(f"{key} {row.get(key)!r}"[:90] for key in keys) for row in (other, one))
+            yield Finding("failed", f"{path}: {name}", f"{expected}, from the tables", found, AGAIN)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, numbers within ``TOLERANCE``."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return set(one) == set(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2)
+    return bool(one == other)
+
+
+def _data(tree: Tree) -> Iterator[Finding]:
+    """The split is what its card says; the digits are those that scikit-learn holds."""
+    import hashlib
+
+    from awduality.files import read_arrays
+
+    for job in tree.jobs_of("prepare_data"):
+        paths = {Path(entry["path"]).suffix: entry["path"] for entry in tree.records[job]["outputs"]}
+        card, split = tree.read_json(paths.get(".json", "")), tree.root / paths.get(".safetensors", "")
+        try:
+            found = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in read_arrays(split).items()}
+            said, raw = dict(card["arrays_sha256"]), dict(card["raw_files_sha256"])
+        except Exception as error:  # safetensors raises its own
+            yield Finding(
+                "failed", paths.get(".safetensors", "the split"), "arrays that can be read", f"{error!r}", AGAIN
+            )
+            continue
+        other = [name for name in {**said, **found} if said.get(name) != found.get(name)]
+        if other:
+            yield Finding("failed", paths[".safetensors"], "the arrays that its card describes", listed(other), AGAIN)
+        recorded = {e["path"].rpartition("/")[2]: e["sha256"] for e in tree.records[job]["inputs"]}
+        for name, digest in raw.items():
+            if recorded.get(name) != digest:
+                expected = f"{name}: {short(recorded.get(name))}, as {job} read it"
+                yield Finding("failed", paths[".json"], expected, short(digest), AGAIN)
+        yield from _embedded(recorded)
+
+
+def _embedded(recorded: Mapping[str, str]) -> Iterator[Finding]:
+    name = "sklearn.datasets.load_digits (pixels)"
+    if name in recorded:
+        from awduality.data.sources import load
+
+        found = load("digits", Path()).files[name]
+        if found != recorded[name]:
+            advice = "install the pinned scikit-learn (constraints.txt), or run again"
+            yield Finding("failed", name, short(recorded[name]), short(found), advice)

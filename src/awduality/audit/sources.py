@@ -1,0 +1,143 @@
+"""Level 4, code and environment: the code, config and packages are those that ran, and stand in the recorded commit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from awduality.audit.findings import Finding, Level, listed, short
+from awduality.audit.tree import Tree
+from awduality.provenance import numerics_class
+
+OUTSIDE = "(outside)/"
+
+
+def check_sources(tree: Tree) -> Level:
+    """Compare code, config files and packages with the working tree, the recorded commit and the pins."""
+    level = Level("code, environment")
+    files = {
+        path: digests for path, digests in {**tree.code, **tree.sources}.items() if is_project_file(tree.root, path)
+    }
+    level.findings += [*_working_tree(tree, files), *_outside(tree), *_commits(tree), *pins(tree.root, _packages(tree))]
+    classes = {name for record in tree.records.values() if (name := numerics_class(record))}
+    if len(classes) > 1:
+        advice = "compare runs within one class only, or run all again on one machine"
+        level.findings.append(
+            Finding("warning", tree.results, "one class of numerics for all runs", "; ".join(sorted(classes)), advice)
+        )
+    level.done = f"{len(files)} files of code and config as they ran; {listed(classes) or 'no numerics'}"
+    return level
+
+
+def is_project_file(root: Path, path: str) -> bool:
+    """Whether a source is a file of the project, and not raw data or a file elsewhere."""
+    return not path.startswith(("$AWDUALITY_DATA/", OUTSIDE)) and ((root / path).exists() or " " not in path)
+
+
+def _working_tree(tree: Tree, files: Mapping[str, Mapping[str, list[str]]]) -> Iterator[Finding]:
+    for path, digests in files.items():
+        for digest, jobs in digests.items():
+            if (found := tree.digest(path)) != digest:
+                expected = f"{short(digest)}, as {listed(jobs)} used it"
+                advice = "git shows the change: take it back, or run Snakemake for this config again with it"
+                said = f"{short(found)}: edited since" if found else "missing"
+                yield Finding("failed", path, expected, said, advice)
+
+
+def _outside(tree: Tree) -> Iterator[Finding]:
+    for path, digests in tree.sources.items():
+        if path.startswith(OUTSIDE):
+            expected = f"{short(next(iter(digests)))}, as {listed(next(iter(digests.values())))} read it"
+            advice = "move it into the project, config/ say, and run again"
+            yield Finding("not checked", path, expected, "a file outside the project", advice)
+
+
+def _commits(tree: Tree) -> Iterator[Finding]:
+    """What ran is what the recorded commit holds."""
+    wanted: dict[str | None, dict[str, str]] = {}  # commit -> path -> digest
+    dirty: dict[str | None, bool] = {}
+    for record in tree.records.values():
+        commit = record["git"]["commit"]
+        dirty[commit] = dirty.get(commit, False) or bool(record["git"]["dirty"])
+        files = wanted.setdefault(commit, {})
+        files |= record["code"]
+        files |= {e["path"]: e["sha256"] for e in record["inputs"] if e["path"] in tree.sources}
+    for commit, files in wanted.items():
+        name = f"commit {commit[:10]}" if commit else "commit"
+        files = {path: digest for path, digest in files.items() if is_project_file(tree.root, path)}
+        if commit is None:
+            advice = "run in a git repository, so that others can get back to the code"
+            yield Finding(
+                "not checked", name, "the commit of the code that ran", "the run was made outside git", advice
+            )
+            continue
+        held = digests_at(tree.root, commit, files)
+        if held is None:
+            advice = "check in a clone of the repository that has this commit (a shallow one may lack it)"
+            yield Finding("not checked", name, f"{len(files)} files as they ran", "no such commit here", advice)
+            continue
+        other = [path for path, digest in files.items() if held.get(path) != digest]
+        if other and dirty[commit]:
+            advice = "commit, and run again, so that others can get back to the code"
+            yield Finding("not checked", name, "the code that ran", f"uncommitted changes in {listed(other)}", advice)
+        elif other:
+            advice = "the record names another commit than the code comes from: do not trust it"
+            yield Finding(
+                "failed", name, "the code that ran, in a clean tree", f"it differs in {listed(other)}", advice
+            )
+
+
+def digests_at(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str] | None:
+    """SHA-256 of files as a commit holds them; a file that it lacks is left out.
+
+    Returns:
+        None where git, the repository or the commit is missing.
+    """
+    names = sorted(paths)
+    if not re.fullmatch(r"[0-9a-f]{7,64}|HEAD", commit) or any("\n" in name for name in names):
+        return None
+    asked = "".join(f"{commit}:./{name}\n" for name in names)
+    try:
+        subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=root, check=True, capture_output=True)
+        answer = subprocess.run(
+            ["git", "cat-file", "--batch"], cwd=root, input=asked.encode(), check=True, capture_output=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = {}
+    for name in names:  # "<id> blob <size>\n<content>\n", or "<what was asked> missing\n"
+        head, _, rest = answer.partition(b"\n")
+        if head.endswith(b" missing"):
+            answer = rest
+            continue
+        size = int(head.rsplit(b" ", 1)[1])
+        found[name] = hashlib.sha256(rest[:size]).hexdigest()
+        answer = rest[size + 1 :]
+    return found
+
+
+def _packages(tree: Tree) -> dict[str, set[str]]:
+    packages: dict[str, set[str]] = {}
+    for record in tree.records.values():
+        for name, version in record["environment"]["packages"].items():
+            packages.setdefault(name, set()).add(version)
+    return packages
+
+
+def pins(root: Path, packages: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
+    """Versions other than those of ``constraints.txt``, whose local parts (+cpu) are left open."""
+    try:
+        lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+    for name, versions in sorted(packages.items()):
+        other = {version for version in versions if version.partition("+")[0] != pinned.get(name)}
+        if other and name in pinned:
+            advice = "results may differ in their last digits: make the environment anew for the pinned versions"
+            found = f"{listed(other)}, recorded by the jobs"
+            yield Finding("warning", f"package {name}", f"{pinned[name]}, as constraints.txt pins it", found, advice)
