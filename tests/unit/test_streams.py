@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awduality.errors import InputError
-from awduality.streams import PURPOSES, stream, stream_key
+from awduality.streams import PURPOSES, stream, stream_key, words_drawn
 
 SEEDS = st.integers(0, 2**31)
 
@@ -33,3 +33,17 @@ def test_an_unknown_purpose_is_refused_with_the_known_ones():
 def test_negative_seeds_are_refused():
     with pytest.raises(InputError, match="non-negative"):
         stream(1, "init", -1)
+
+
+@given(st.integers(0, 40), st.booleans())
+def test_the_words_drawn_are_counted_to_the_word(count, in_parts):
+    generator = stream(1, "init", 0)
+    for part in [1] * count if in_parts else [count]:
+        generator.bit_generator.random_raw(part)
+    assert words_drawn(generator) == count
+
+
+def test_doubles_take_a_word_each():
+    generator = stream(1, "order", 2)
+    generator.random(1001)
+    assert words_drawn(generator) == 1001
