@@ -23,7 +23,18 @@ settings.register_profile("awduality", deadline=None, derandomize="CI" in os.env
 settings.load_profile("awduality")
 
 ROOT = Path(__file__).resolve().parents[1]
-TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml")
+SMOKE = ("--configfile", "config/smoke.yaml")
+TREE = (
+    "Snakefile",
+    "workflow",
+    "scripts",
+    "config",
+    "profiles",
+    "src",
+    "environment.yml",
+    "constraints.txt",
+    ".gitignore",
+)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +71,15 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which the smoke config has been run, from a clean commit. Copy it to change anything."""
+    tree = copy_tree(tmp_path_factory.mktemp("finished") / "tree")
+    commit(tree)
+    run_snakemake(tree, *SMOKE)
+    return tree
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what Snakemake needs, without results."""
@@ -75,6 +95,14 @@ def copy_tree(target: Path) -> Path:
         else:
             shutil.copy2(source, target / name)
     return target
+
+
+def commit(tree: Path) -> None:
+    """Commit everything in a tree, in a repository of its own."""
+    git = ("git", "-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run([*git, "init", "--quiet"], cwd=tree, check=True)
+    subprocess.run([*git, "add", "--all"], cwd=tree, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "state", "--allow-empty"], cwd=tree, check=True)
 
 
 def run_snakemake(tree: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

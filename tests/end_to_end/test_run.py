@@ -10,21 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import copy_tree, run_snakemake
+from tests.conftest import SMOKE, copy_tree, run_snakemake
 
 from awduality.figures.catalogue import OVERVIEW
 
 pytestmark = pytest.mark.slow
-CONFIG = ("--configfile", "config/smoke.yaml")
 REDRAWN = {"figures", "draw", "claims", "provenance"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A tree in which the smoke config has been run."""
-    tree = copy_tree(tmp_path_factory.mktemp("finished") / "tree")
-    run_snakemake(tree, *CONFIG)
-    return tree
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def rerun(finished, tmp_path):
 
 def planned(tree, *arguments):
     """The rules that Snakemake would run, with the number of jobs."""
-    output = run_snakemake(tree, *arguments, *CONFIG, "--dry-run").stdout
+    output = run_snakemake(tree, *arguments, *SMOKE, "--dry-run").stdout
     table = output.partition("Job stats:")[2].partition("total")[0]
     return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
 
@@ -78,7 +69,7 @@ def test_the_run_leaves_every_result_and_figure_and_nothing_else(finished):
 
 
 def test_a_second_run_has_nothing_to_do(finished):
-    assert "Nothing to be done" in run_snakemake(finished, *CONFIG).stdout
+    assert "Nothing to be done" in run_snakemake(finished, *SMOKE).stdout
 
 
 def test_every_step_logs_its_own_command_line(finished):
@@ -130,7 +121,7 @@ def test_a_clone_redraws_its_committed_figures_to_the_same_bytes_without_the_run
         if path.name != "origin.json":  # what says where the numbers come from is committed with them
             path.unlink()
     assert set(planned(rerun, "figures")) == REDRAWN
-    run_snakemake(rerun, "figures", *CONFIG)
+    run_snakemake(rerun, "figures", *SMOKE)
     assert {path: path.read_bytes() for path in figures} == before
     records = {path.stem.partition("-")[0] for path in rerun.glob("results/smoke/records/*.json")}
     assert records == {"claims", "draw", "provenance"}
@@ -145,7 +136,7 @@ def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(reru
 
 def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):
     tree = copy_tree(tmp_path / "again")
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     for folder in ("results", "figures"):
         for path in (
             path for path in (finished / folder).rglob("*") if path.is_file() and path.parent.name != "records"

@@ -13,6 +13,7 @@ from awduality.audit.tree import Tree
 from awduality.factors import BASELINE, FACTORS
 from awduality.files import read_table
 from awduality.plan import Shard, plan, shards
+from awduality.records import canonical
 
 Config = Mapping[str, Any]
 
@@ -40,9 +41,17 @@ def check_plan(tree: Tree) -> Level:
 
 
 def _plan(tree: Tree, expected: Mapping[str, Any]) -> Iterator[Finding]:
-    if tree.read_json(f"{tree.results}/plan.json") != expected:
+    written = tree.read_json(f"{tree.results}/plan.json")
+    if _unordered(written) != _unordered(expected):
         wanted = f"the {len(expected['runs'])} runs that config.json declares"
         yield Finding("failed", f"{tree.results}/plan.json", wanted, "another plan", AGAIN)
+
+
+def _unordered(value: Any) -> Any:
+    """A plan without the order of runs and sweeps, which config.json does not keep."""
+    if isinstance(value, dict):
+        return {key: _unordered(entry) for key, entry in value.items()}
+    return sorted(map(_unordered, value), key=canonical) if isinstance(value, list) else value
 
 
 def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[str, Any]]:
@@ -86,7 +95,7 @@ def _parameters(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Find
             continue
         recorded = tree.records[job]["parameters"]
         for name in sorted({*parameters, *recorded}):
-            if parameters.get(name) != recorded.get(name):
+            if _unordered(parameters.get(name)) != _unordered(recorded.get(name)):
                 expected = f"{name} = {parameters.get(name)!r}, as config.json declares"
                 yield Finding("failed", tree.record_file(job), expected, f"{recorded.get(name)!r}", AGAIN)
     steps = {"train", "geometry", "nulls"}
