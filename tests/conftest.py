@@ -24,6 +24,7 @@ settings.load_profile("awduality")
 
 ROOT = Path(__file__).resolve().parents[1]
 TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml")
+TREE += ("constraints.txt", "pyproject.toml", "LICENSE", "README.md")  # for the crate
 
 
 @pytest.fixture(scope="session")
