@@ -151,6 +151,15 @@ def test_the_run_exports_as_a_valid_crate_and_runs_nothing_else_for_it(rerun, tm
     assert "Nothing to be done" in run_snakemake(rerun, "all", "crate", *CONFIG).stdout
 
 
+def test_the_unpacked_crate_passes_the_audit_with_pythons_standard_library_alone(rerun, tmp_path):
+    run_snakemake(rerun, "crate", *CONFIG)
+    shutil.unpack_archive(rerun / "results/smoke/crate.zip", tmp_path / "unpacked")
+    bare = [sys.executable, "-I", "-S", "scripts/audit.py"]  # without site-packages
+    audit = [*bare, "smoke", "--levels", "bytes", "chain", "plan"]
+    done = subprocess.run(audit, cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_an_edited_figure_stops_the_export(rerun):
     edit(rerun / "figures/smoke/duality.svg", "<svg", "<!-- --><svg")
     done = run_snakemake(rerun, "crate", *CONFIG, check=False)
