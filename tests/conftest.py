@@ -24,17 +24,8 @@ settings.load_profile("awduality")
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("--configfile", "config/smoke.yaml")
-TREE = (
-    "Snakefile",
-    "workflow",
-    "scripts",
-    "config",
-    "profiles",
-    "src",
-    "environment.yml",
-    "constraints.txt",
-    ".gitignore",
-)
+TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml", ".gitignore")
+TREE += ("constraints.txt", "pyproject.toml", "LICENSE", "README.md")  # for the audit and the crate
 
 
 @pytest.fixture(scope="session")

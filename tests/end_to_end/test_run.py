@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import SMOKE, copy_tree, run_snakemake
+from tests.crates import ALL_PASSED, outcome, validate
 
 from awduality.figures.catalogue import OVERVIEW
 
@@ -132,6 +133,30 @@ def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(reru
         shutil.rmtree(rerun / folder)
     edit(rerun / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
     assert set(planned(rerun, "figures")) == REDRAWN
+
+
+def test_the_run_exports_as_a_valid_crate_and_runs_nothing_else_for_it(rerun, tmp_path):
+    assert planned(rerun, "crate") == {"crate": 1}
+    run_snakemake(rerun, "crate", *SMOKE)
+    assert outcome(validate(rerun / "results/smoke/crate.zip", tmp_path / "cache")) == ALL_PASSED
+    assert "Nothing to be done" in run_snakemake(rerun, "all", "crate", *SMOKE).stdout
+
+
+def test_the_unpacked_crate_passes_the_audit_with_pythons_standard_library_alone(rerun, tmp_path):
+    run_snakemake(rerun, "crate", *SMOKE)
+    shutil.unpack_archive(rerun / "results/smoke/crate.zip", tmp_path / "unpacked")
+    bare = [sys.executable, "-I", "-S", "scripts/audit.py"]  # without site-packages
+    audit = [*bare, "smoke", "--levels", "bytes", "chain", "plan"]
+    done = subprocess.run(audit, cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_edited_figure_stops_the_export(rerun):
+    edit(rerun / "figures/smoke/duality.svg", "<svg", "<!-- --><svg")
+    done = run_snakemake(rerun, "crate", *SMOKE, check=False)
+    assert done.returncode != 0
+    assert "figures/smoke/duality.svg is not the file that the record of 'draw-duality' names" in done.stdout
+    assert not (rerun / "results/smoke/crate.zip").exists()
 
 
 def test_the_whole_run_again_gives_the_same_bytes(finished, tmp_path):

@@ -19,6 +19,7 @@ FLOORS = [
     "environment",
     "records",
     "provenance",
+    "crate",
     "commandline",
     "data",
     "plan",

@@ -23,6 +23,7 @@ os.environ.update(
 sys.path.insert(0, str(SOURCE))
 
 from awduality.config import resolve
+from awduality.crate.run import project_files
 from awduality.errors import InputError
 from awduality.factors import BASELINE
 from awduality.figures.catalogue import CLAIM_TABLES, FACTOR_TABLES, OVERVIEW

@@ -61,6 +61,26 @@ rule seal:
         "python scripts/seal.py --record {output.record} --after {input.after}" " 2>&1 | tee {log}"
 
 
+rule crate:
+    """The run as one ZIP that others can read and audit: a Provenance Run Crate. It comes after the seal."""
+    input:
+        project_files(ROOT),
+        after=record("seal"),
+    output:
+        crate=RESULTS / "crate.zip",
+        record=record("crate"),
+    log:
+        LOGS / "crate.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("scripts/crate.py"),
+    shell:
+        "python scripts/crate.py --seal {input.after} --crate-out {output.crate}"
+        " --record {output.record} --after {input.after}"
+        " 2>&1 | tee {log}"
+
+
 rule audit:
     """Check results and figures against their records. No inputs: Snakemake would make them anew first."""
     log:
