@@ -14,14 +14,15 @@ import shlex
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from awduality.environment import environment, git_state
-from awduality.files import read_text, sha256, write_text
+from awduality.files import sha256, write_text
 from awduality.ledger import FileEntry, Ledger, current
 
 FORMAT = "awduality-record/1"
+DATA_ROOT, OUTSIDE = "$AWDUALITY_DATA/", "(outside)/"  # how names of files outside the project begin
 
 PLUMBING = tuple(
     f"src/awduality/{name}.py"
@@ -48,10 +49,16 @@ def file_name(path: Path | str, root: Path) -> str:
     if isinstance(path, str):
         return path
     data = Path(os.environ.get("AWDUALITY_DATA", "data"))
-    for place, prefix in ((root / data, "$AWDUALITY_DATA/"), (root, "")):
+    for place, prefix in ((root / data, DATA_ROOT), (root, "")):
         if path.resolve().is_relative_to(place.resolve()):
             return prefix + path.resolve().relative_to(place.resolve()).as_posix()
-    return f"(outside)/{path.name}"
+    return f"{OUTSIDE}{path.name}"
+
+
+def is_within(name: str) -> bool:
+    """Whether a name in a record is a path within the project; else it is a file elsewhere, or no file (``… (…)``)."""
+    path = PurePosixPath(name)
+    return not (name.startswith((DATA_ROOT, OUTSIDE)) or name.endswith(")") or path.is_absolute() or ".." in path.parts)
 
 
 def code_digests(step: Ledger, root: Path) -> dict[str, str]:
@@ -145,9 +152,3 @@ def write_record(step: Ledger, root: Path) -> None:
     """Write the record of a step that was asked for one."""
     if step.record is not None:
         write_text(step.record, canonical(compose(step, root)) + "\n")
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record, whatever it holds."""
-    record: dict[str, Any] = json.loads(read_text(path))
-    return record

@@ -13,11 +13,11 @@ from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
 from awduality.audit.planned import compare_numbers
 from awduality.audit.science import check_config, judge
-from awduality.audit.sources import digests_at, is_project_file, pins
+from awduality.audit.sources import digests_at, pins
 from awduality.errors import InputError
 from awduality.files import sha256
 from awduality.plan import plan
-from awduality.records import figure_digest
+from awduality.records import figure_digest, is_within
 
 RESTORE = "git restore it, or make it again with Snakemake and commit it with its provenance.json"
 
@@ -119,7 +119,7 @@ def _chain(it: Committed) -> Level:
             level.findings.append(
                 Finding("failed", path, expected, f"{short(tables.get(path))} in provenance.json", RESTORE)
             )
-    data = [path for path in it.origin["sources"] if not is_project_file(it.root, path)]
+    data = [path for path in it.origin["sources"] if not is_within(path)]
     level.done = (
         f"{len(it.provenance['figures'])} figures go back to {len(it.origin['tables'])} tables and {listed(data)}"
     )
@@ -141,7 +141,7 @@ def _code(it: Committed) -> Level:
     said = []
     for what, background in made.items():
         files = {**background["code"], **{path: [digest] for path, digest in background["sources"].items()}}
-        files = {path: digests for path, digests in files.items() if is_project_file(it.root, path)}
+        files = {path: digests for path, digests in files.items() if is_within(path)}
         commit, finding = _commit_of(it, what, files)
         said.append(f"{what}: {commit}")
         level.findings += [finding] if finding else []

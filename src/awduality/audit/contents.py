@@ -10,7 +10,7 @@ from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
 from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
 from awduality.files import sha256
-from awduality.records import FORMAT, canonical, digest_of
+from awduality.records import DATA_ROOT, FORMAT, canonical, digest_of
 
 AGAIN = "restore it, or delete it and run Snakemake for this config again, which makes it anew"
 
@@ -90,8 +90,8 @@ def _raw_data(tree: Tree) -> Iterator[Finding]:
     """The files of the data root that jobs read."""
     folder = tree.root / os.environ.get("AWDUALITY_DATA", "data")
     for path, digests in tree.sources.items():
-        if path.startswith("$AWDUALITY_DATA/"):
-            place = folder / path.removeprefix("$AWDUALITY_DATA/")
+        if path.startswith(DATA_ROOT):
+            place = folder / path.removeprefix(DATA_ROOT)
             for digest, jobs in digests.items():
                 expected = f"{short(digest)}, as {listed(jobs)} read it"
                 if not place.is_file():

@@ -15,8 +15,10 @@ from typing import Any
 
 from awduality.audit.compare import deviation
 from awduality.audit.findings import Finding, Level, listed
+from awduality.audit.science import claim_name
 from awduality.audit.tree import Tree
 from awduality.errors import InputError
+from awduality.records import OUTSIDE, is_within
 
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
 NOT_RERUN = ("seal", "crate")
@@ -118,7 +120,7 @@ class Again:
         other = [path for path, digest in record["code"].items() if self.tree.digest(path) != digest]
         if other:
             return f"the code has changed since: {listed(other)}"
-        if "(outside)/" in record["command"] or any(e["path"].startswith("(outside)/") for e in record["inputs"]):
+        if OUTSIDE in record["command"] or any(entry["path"].startswith(OUTSIDE) for entry in record["inputs"]):
             return "it used files outside the project"
         torch = record["environment"]["torch"]
         if torch and torch["gpu"] and not shutil.which("nvidia-smi"):
@@ -130,7 +132,7 @@ class Again:
         for entry in [*record["inputs"], *record["after"]]:
             path = entry["path"]
             source = self.tree.root / path
-            if path.startswith("$AWDUALITY_DATA/") or not (path in self.tree.makers or source.exists()):
+            if not is_within(path):
                 continue  # raw data stays where it is; a name that is no file is checked by level 5
             if path in self.made and self.found[path][0] != "IDENTICAL":
                 source = self.made[path]
@@ -165,5 +167,5 @@ def same_verdicts(recorded: Any, again: Path) -> bool:
     """Whether every claim has the same verdict."""
     from awduality.files import read_json
 
-    before, now = ({row["id"]: row["verdict"] for row in rows} for rows in (recorded or [], read_json(again)))
+    before, now = ({claim_name(row): row["verdict"] for row in rows} for rows in (recorded or [], read_json(again)))
     return before == now

@@ -115,7 +115,7 @@ def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[l
 
 def compare_claims(path: str, recorded: list[dict[str, Any]], again: list[dict[str, Any]]) -> Iterator[Finding]:
     """Verdicts must be the same, numbers within ``TOLERANCE``."""
-    before, now = ({row.get("id"): row for row in rows} for rows in (recorded, again))
+    before, now = ({claim_name(row): row for row in rows} for rows in (recorded, again))
     for name in [*now, *(name for name in before if name not in now)]:
         one, other = before.get(name), now.get(name)
         if one is None or other is None:
@@ -125,6 +125,11 @@ def compare_claims(path: str, recorded: list[dict[str, Any]], again: list[dict[s
             keys = [key for key in {**one, **other} if not same(one.get(key), other.get(key))]
             expected, found = ("; ".join(f"{key} {row.get(key)!r}"[:90] for key in keys) for row in (other, one))
             yield Finding("failed", f"{path}: {name}", f"{expected}, from the tables", found, AGAIN)
+
+
+def claim_name(row: Mapping[str, Any]) -> str:
+    """What tells a verdict from all others: claim, and layer where there is one."""
+    return " ".join(str(row[key]) for key in ("id", "layer") if row.get(key))
 
 
 def same(one: Any, other: Any) -> bool:

@@ -11,16 +11,13 @@ from pathlib import Path
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.tree import Tree
 from awduality.provenance import numerics_class
-
-OUTSIDE = "(outside)/"
+from awduality.records import OUTSIDE, is_within
 
 
 def check_sources(tree: Tree) -> Level:
     """Compare code, config files and packages with the working tree, the recorded commit and the pins."""
     level = Level("code, environment")
-    files = {
-        path: digests for path, digests in {**tree.code, **tree.sources}.items() if is_project_file(tree.root, path)
-    }
+    files = {path: digests for path, digests in {**tree.code, **tree.sources}.items() if is_within(path)}
     level.findings += [*_working_tree(tree, files), *_outside(tree), *_commits(tree), *pins(tree.root, _packages(tree))]
     classes = {name for record in tree.records.values() if (name := numerics_class(record))}
     if len(classes) > 1:
@@ -30,11 +27,6 @@ def check_sources(tree: Tree) -> Level:
         )
     level.done = f"{len(files)} files of code and config as they ran; {listed(classes) or 'no numerics'}"
     return level
-
-
-def is_project_file(root: Path, path: str) -> bool:
-    """Whether a source is a file of the project, and not raw data or a file elsewhere."""
-    return not path.startswith(("$AWDUALITY_DATA/", OUTSIDE)) and ((root / path).exists() or " " not in path)
 
 
 def _working_tree(tree: Tree, files: Mapping[str, Mapping[str, list[str]]]) -> Iterator[Finding]:
@@ -67,7 +59,7 @@ def _commits(tree: Tree) -> Iterator[Finding]:
         files |= {e["path"]: e["sha256"] for e in record["inputs"] if e["path"] in tree.sources}
     for commit, files in wanted.items():
         name = f"commit {commit[:10]}" if commit else "commit"
-        files = {path: digest for path, digest in files.items() if is_project_file(tree.root, path)}
+        files = {path: digest for path, digest in files.items() if is_within(path)}
         if commit is None:
             advice = "run in a git repository, so that others can get back to the code"
             yield Finding(

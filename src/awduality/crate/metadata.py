@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from awduality.crate.run import METADATA, Record, SealedRun, is_within
-from awduality.records import canonical, digest_of
+from awduality.crate.run import METADATA, Record, SealedRun
+from awduality.records import canonical, digest_of, is_within
 
 Reference = dict[str, str]
 

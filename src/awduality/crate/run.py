@@ -15,10 +15,10 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 from awduality.errors import InputError
-from awduality.files import entry, write_atomically
+from awduality.files import entry, read_json, write_atomically
 from awduality.ledger import FileEntry
 from awduality.provenance import check_whole
-from awduality.records import FORMAT, file_name, read_record
+from awduality.records import FORMAT, file_name, is_within
 
 Record = Mapping[str, Any]
 
@@ -42,13 +42,6 @@ def project_files(root: Path) -> list[str]:
     """The files of the project that every crate holds: code, rules, pins, licence."""
     code = (path for folder in FOLDERS for path in (root / folder).rglob("*") if path.suffix in SUFFIXES)
     return sorted([*DOCUMENTS, *(path.relative_to(root).as_posix() for path in code)])
-
-
-def is_within(name: str) -> bool:
-    """Whether a name in a record is a path within the project; else it is a file elsewhere, or no file (``… (…)``)."""
-    return not (
-        name.startswith(("$AWDUALITY_DATA/", "(outside)/", "/")) or name.endswith(")") or ".." in Path(name).parts
-    )
 
 
 def sealed_run(seal: Path, root: Path) -> SealedRun:
@@ -110,7 +103,7 @@ def write_crate(path: Path, run: SealedRun, metadata: Mapping[str, Any], root: P
 def _sealed_records(seal: Path, root: Path) -> dict[str, Record]:
     """The records that the seal names, by path, in the order in which their jobs began, and the seal."""
     try:
-        last = read_record(seal)
+        last = read_json(seal)
     except FileNotFoundError:
         raise InputError(
             f"{seal} does not exist: only a finished run can be exported. Let `snakemake` finish, then export again"
