@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,24 @@ from awduality.records import OUTSIDE, is_within
 
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
 NOT_RERUN = ("seal", "crate")
-"""Steps whose outputs hold times, or everything else."""
+"""Jobs that make nothing but a record, or a ZIP of everything."""
 
 
 def choose(tree: Tree, selection: str) -> list[str]:
-    """The jobs that ``figures``, ``sample:K`` or ``all`` stands for, in an order in which they can run.
+    """The jobs that ``figures``, ``sample:K`` or ``all`` stands for.
 
     Raises:
         InputError: another word.
     """
-    jobs = [job for job, record in tree.records.items() if Path(record["script"]).stem not in NOT_RERUN]
+    jobs = [job for job in tree.records if job not in NOT_RERUN]
     word, _, count = selection.partition(":")
+    if selection == "all":
+        return jobs
     if selection == "figures":
-        jobs = tree.jobs_of("draw")
-    elif word == "sample" and count.isdecimal() and int(count) > 0:
-        jobs = random.SystemRandom().sample(jobs, min(int(count), len(jobs)))  # nobody can know the sample beforehand
-    elif selection != "all":
-        raise InputError(f"cannot execute {selection!r} again: wanted figures, sample:K with a number K, or all")
-    return [job for job in TopologicalSorter({j: tree.before(j) for j in tree.records}).static_order() if job in jobs]
+        return tree.jobs_of("draw")
+    if word == "sample" and count.isdecimal() and int(count) > 0:
+        return random.SystemRandom().sample(jobs, min(int(count), len(jobs)))  # nobody can know it beforehand
+    raise InputError(f"cannot execute {selection!r} again: wanted figures, sample:K with a number K, or all")
 
 
 def rerun(tree: Tree, selection: str) -> Level:
@@ -48,16 +49,12 @@ def rerun(tree: Tree, selection: str) -> Level:
     with tempfile.TemporaryDirectory(prefix="awduality-audit-") as folder:
         again = Again(tree, Path(folder))
         chosen = choose(tree, selection)
-        for number, job in enumerate(chosen, 1):
-            _say(f"{number} of {len(chosen)}: {job}")
-            again.execute(job)
-        if again.differing():
+        _execute_all(again, chosen, "again")
+        if differing := again.differing():
             following = [
-                job for job in choose(tree, "all") if job not in chosen and again.differing() & tree.ancestors(job)
+                job for job in tree.records if job not in (*chosen, *NOT_RERUN) and differing & tree.ancestors(job)
             ]
-            for number, job in enumerate(following, 1):
-                _say(f"to see whether the claims hold, {number} of {len(following)}: {job}")
-                again.execute(job)
+            _execute_all(again, following, "to see whether the claims hold")
         outcomes = again.outcomes()
     for path, (outcome, detail) in outcomes.items():
         if outcome in ("DIFFERS", "NOT CHECKABLE"):
@@ -73,8 +70,19 @@ def rerun(tree: Tree, selection: str) -> Level:
     return level
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(f"  again, {text}\n")
+def _execute_all(again: Again, jobs: list[str], why: str) -> None:
+    """Execute jobs, as many at a time as there are processors, each after those that it depends on."""
+    sorter = TopologicalSorter({job: again.tree.ancestors(job) & {*jobs} for job in jobs})
+    sorter.prepare()
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number in range(1, len(jobs) + 1):
+            running |= {pool.submit(again.execute, job): job for job in sorter.get_ready()}
+            done = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+            done.result()
+            job = running.pop(done)
+            sorter.done(job)
+            sys.stderr.write(f"  {why}, {number} of {len(jobs)}: {job}\n")
 
 
 class Again:
