@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("config", help="the config's name: digits, mnist, …")
     check.add_argument("--committed", action="store_true", help="only what is committed: figures/<config>")
     check.add_argument("--levels", nargs="+", choices=LEVELS, default=list(LEVELS), help="by default all")
-    check.add_argument("--rerun", metavar="figures|sample:K|all", help="execute jobs again, in a copy of the tree")
+    check.add_argument("--rerun", metavar="figures|sample:K|all|JOB", help="execute jobs again, in a copy of the tree")
     check.add_argument("--seal", metavar="SHA256", help="the seal that was noted down when the run was made")
     check.add_argument("--json", action="store_true", help="for machines")
     follow = commands.add_parser("trace", help="where a figure or a claim comes from")
@@ -65,7 +65,9 @@ def main(argv: list[str] | None = None) -> None:
         )
         text = json.dumps(as_data(title, levels), indent=2) if arguments.json else as_text(title, levels, closing)
         status, lines = exit_code(levels), [text]
-    sys.stdout.write("\n".join(lines) + "\n")
+    encoding = sys.stdout.encoding or "utf-8"
+    text = "\n".join(lines) + "\n"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))  # also where the terminal lacks “…”
     sys.exit(status)
 
 

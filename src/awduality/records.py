@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -58,7 +59,8 @@ def file_name(path: Path | str, root: Path) -> str:
 def is_within(name: str) -> bool:
     """Whether a name in a record is a path within the project; else it is a file elsewhere, or no file (``… (…)``)."""
     path = PurePosixPath(name)
-    return not (name.startswith((DATA_ROOT, OUTSIDE)) or name.endswith(")") or path.is_absolute() or ".." in path.parts)
+    no_file = re.fullmatch(r"[\w.]+ \(\w+\)", name)  # sklearn.datasets.load_digits (pixels)
+    return not (no_file or name.startswith((DATA_ROOT, OUTSIDE)) or path.is_absolute() or ".." in path.parts)
 
 
 def code_digests(step: Ledger, root: Path) -> dict[str, str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import graphlib
+import shlex
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
-from awduality.audit.tree import AFTER_SEAL, SEAL, Record, Tree
+from awduality.audit.shape import Record
+from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
 from awduality.records import figure_digest
 
 RERUN = "run Snakemake for this config again: it repeats what is out of step"
@@ -18,7 +20,8 @@ RERUN = "run Snakemake for this config again: it repeats what is out of step"
 def check_chain(tree: Tree) -> Level:
     """Follow every input to its maker, every record to the next, every figure and claim to where it begins."""
     level = Level("chain")
-    level.findings += [*_records_named(tree), *_inputs(tree), *_order(tree), *_ends(tree), *_figures(tree)]
+    level.findings += [*_records_named(tree), *_commands(tree), *_inputs(tree), *_order(tree)]
+    level.findings += [*_ends(tree), *_figures(tree)]
     drawn, data = tree.jobs_of("draw"), tree.jobs_of("prepare_data")
     commits = {str(record["git"]["commit"])[:10] for record in tree.records.values()}
     level.done = (
@@ -48,7 +51,35 @@ def _records_named(tree: Tree) -> Iterator[Finding]:
                 )
 
 
+def _commands(tree: Tree) -> Iterator[Finding]:
+    """The command that a record gives leaves this record, and names the records that it names."""
+    for job, record in tree.records.items():
+        path, known = tree.record_file(job), {entry["path"] for entry in record["after"]}
+        options = _options(record["command"])
+        if options.get("--record") != [path] or set(options.get("--after", [])) != known:
+            differing = {*options.get("--record", []), *options.get("--after", [])} ^ {path, *known}
+            expected = "a command that leaves this record and names the records that it names"
+            yield Finding("failed", path, expected, f"another one: it differs in {listed(differing)}", AGAIN)
+        for other in sorted(known):
+            if other != tree.record_file(PurePosixPath(other).stem):
+                yield Finding("failed", path, "records of this run before it", f"it names {other}", AGAIN)
+
+
+def _options(command: str) -> dict[str, list[str]]:
+    """The options of a command line with the words that follow each, paths in their plain form."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            name, _, word = word.partition("=")
+            found[name] = []
+        if word:
+            found.setdefault(name, []).append(PurePosixPath(word).as_posix())
+    return found
+
+
 def _inputs(tree: Tree) -> Iterator[Finding]:
+    sizes = {entry["path"]: entry["bytes"] for record in tree.records.values() for entry in record["outputs"]}
     for path, jobs in tree.makers.items():
         if len(jobs) > 1:
             yield Finding("failed", path, "one job that wrote it", f"{len(jobs)} jobs: {listed(jobs)}", RERUN)
@@ -65,6 +96,9 @@ def _inputs(tree: Tree) -> Iterator[Finding]:
             if tree.written[path] != entry["sha256"]:
                 expected = f"{short(tree.written[path])}, as {maker} wrote it"
                 yield Finding("failed", path, expected, f"{job} read {short(entry['sha256'])}", RERUN)
+            elif sizes[path] != entry["bytes"]:
+                expected = f"{path}: {sizes[path]:,} bytes, as {maker} wrote it"
+                yield Finding("failed", tree.record_file(job), expected, f"{entry['bytes']:,}", AGAIN)
             elif path.startswith(f"{tree.results}/") and tree.record_file(maker) not in named:
                 expected = f"the record of {maker} among those that it names, since it read {path}"
                 yield Finding("failed", tree.record_file(job), expected, "not named", AGAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,36 @@ from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
 from awduality.audit.planned import compare_numbers
 from awduality.audit.science import check_config, judge
+from awduality.audit.shape import fits, is_digest, mapping, within_project
 from awduality.audit.sources import digests_at, pins
+from awduality.audit.tree import digest_if_file, files_below
 from awduality.errors import InputError
-from awduality.files import sha256
 from awduality.plan import plan
 from awduality.records import figure_digest, is_within
 
+_BACKGROUND: dict[str, Any] = {"sources": mapping(str, is_digest), "code": mapping(within_project, [is_digest])}
+_BACKGROUND |= {"packages": mapping(str, [str]), "python": [str], "numerics": [str], "format": str}
+_FIGURE = {"id": is_digest, "code": [within_project], "parameters": dict, "numbers": mapping(str, is_digest)}
+_SHAPES: Mapping[str, dict[str, Any]] = {
+    "provenance.json": {**_BACKGROUND, "files": mapping(within_project, is_digest), "figures": mapping(str, _FIGURE)},
+    "origin.json": {
+        **_BACKGROUND,
+        "config": dict,
+        "tables": mapping(within_project, is_digest),
+        "results": mapping(within_project, is_digest),
+    },
+}
+
 RESTORE = "git restore it, or make it again with Snakemake and commit it with its provenance.json"
+
+
+def described(path: Path) -> dict[str, Any] | None:
+    """A ``provenance.json`` or ``origin.json``; None where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if fits(content, _SHAPES[path.name]) else None
 
 
 class Committed:
@@ -27,45 +50,36 @@ class Committed:
 
     def __init__(self, root: Path, config: str) -> None:
         self.root, self.config, self.folder = root, config, f"figures/{config}"
-        self.provenance = self._read("provenance.json", ("files", "figures", "sources", "code", "packages"))
-        self.origin = self._read(
-            "origin.json", ("config", "sources", "tables", "results", "code", "packages", "numerics")
-        )
+        self.provenance, self.origin = self._read("provenance.json"), self._read("origin.json")
 
-    def _read(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-        path = f"{self.folder}/{name}"
+    def _read(self, name: str) -> dict[str, Any]:
+        path, shape = f"{self.folder}/{name}", _SHAPES[name]
         try:
             content = json.loads((self.root / path).read_text(encoding="utf-8"))
         except OSError:
             raise InputError(f"{path} does not exist: restore it with git, or run Snakemake for this config") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged ({error}): restore it with git") from None
-        if not isinstance(content, dict) or any(key not in content for key in keys):
-            raise InputError(f"{path} is damaged: wanted the keys {', '.join(keys)}; restore it with git")
-        return content
-
-
-def check_committed(root: Path, config: str, levels: tuple[str, ...]) -> list[Level]:
-    """Audit what lies in ``figures/<config>/``."""
-    committed = Committed(root, config)
-    checks = {"bytes": _bytes, "chain": _chain, "plan": _plan, "code": _code, "science": _science}
-    return [checks[name](committed) for name in levels]
+        if not fits(content, shape):
+            wanted = f"wanted {', '.join(sorted(shape))}, each as the pipeline writes it"
+            raise InputError(f"{path} is damaged: {wanted}; restore it with git")
+        return dict(content)
 
 
 def _bytes(it: Committed) -> Level:
     level = Level("bytes")
     files: dict[str, str] = it.provenance["files"]
     for path, digest in files.items():
-        place = it.root / path
-        found = sha256(place) if place.is_file() else None
+        found = digest_if_file(it.root / path)
         if found is None:
-            level.findings.append(Finding("failed", path, short(digest), "missing", RESTORE))
+            level.findings.append(Finding("failed", path, short(digest), "no file that can be read", RESTORE))
         elif found != digest:
             said = f"{short(found)}{origin_of(it.root, path, it.config)}"
             level.findings.append(Finding("failed", path, short(digest), said, RESTORE))
-    for place in sorted((it.root / it.folder).rglob("*")):
-        path = place.relative_to(it.root).as_posix()
-        if not place.is_dir() and path not in files and path != f"{it.folder}/provenance.json":
+    for path in files_below(it.root, it.folder):
+        if (it.root / path).is_symlink():
+            level.findings.append(Finding("failed", path, "a file of its own", "a link", RESTORE))
+        elif path not in files and path != f"{it.folder}/provenance.json":
             level.findings.append(
                 Finding("failed", path, "nothing: provenance.json does not name it", "a file", "delete it")
             )
@@ -81,8 +95,8 @@ def _against_commit(it: Committed, paths: list[str]) -> Iterator[Finding]:
         yield Finding("not checked", it.folder, "what HEAD holds", found, "audit in a clone")
         return
     for path in paths:
-        place = it.root / path
-        if place.is_file() and held.get(path) != sha256(place):
+        digest = digest_if_file(it.root / path)
+        if digest is not None and held.get(path) != digest:
             found = "not committed" if path not in held else "changed since the commit"
             yield Finding(
                 "failed", path, "what HEAD holds", found, "git diff shows the change: commit it, or git restore it"
@@ -106,10 +120,8 @@ def _chain(it: Committed) -> Level:
                 found = short(tables.get(f"{it.folder}/{number}"))
                 level.findings.append(Finding("failed", f"{it.folder}/{number}", expected, found, RESTORE))
         for path in (f"{it.folder}/{name}.{suffix}" for suffix in ("png", "svg")):
-            place = it.root / path
-            if place.is_file() and sha256(place) == tables.get(path) and embedded_origin(place) != (
-                figure["id"], figure["numbers"],
-            ):  # fmt: skip
+            drawn = (figure["id"], figure["numbers"])
+            if digest_if_file(it.root / path) == tables.get(path) and embedded_origin(it.root / path) != drawn:
                 level.findings.append(
                     Finding("failed", path, f"the figure id {figure['id'][:12]}…", "another", RESTORE)
                 )
@@ -129,8 +141,13 @@ def _chain(it: Committed) -> Level:
 def _plan(it: Committed) -> Level:
     level = Level("plan")
     config = it.origin["config"]
-    expected = plan(config)
-    level.findings += compare_numbers(it.root, it.folder, config["seeds"], expected)
+    try:
+        expected = plan(config)
+        level.findings += compare_numbers(it.root, it.folder, config["seeds"], expected)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+        found = f"unusable: {error!r}"
+        level.findings.append(Finding("failed", f"{it.folder}/origin.json", "a resolved config", found, RESTORE))
+        return level
     level.done = f"{len(expected['runs'])} runs, as the config in origin.json declares"
     return level
 
@@ -153,12 +170,12 @@ def _code(it: Committed) -> Level:
 def _commit_of(it: Committed, what: str, files: Mapping[str, list[str]]) -> tuple[str, Finding | None]:
     """The newest commit that holds all the code, in words; a finding where there is none."""
     name = f"{it.folder}: code behind the {what}"
-    mixed = [path for path, digests in files.items() if len(digests) > 1]
+    mixed = [path for path, digests in files.items() if len(digests) != 1]
     if mixed:
         advice = "run Snakemake for this config again with one version of the code"
         return "", Finding("failed", name, "one version of every file", f"several of {listed(mixed)}", advice)
     wanted = {path: digests[0] for path, digests in files.items()}
-    differing = [path for path, digest in wanted.items() if _digest(it.root / path) != digest]
+    differing = [path for path, digest in wanted.items() if digest_if_file(it.root / path) != digest]
     if not differing:
         return "the code here", None
     commits = _history(it.root, sorted(wanted))
@@ -175,10 +192,6 @@ def _commit_of(it: Committed, what: str, files: Mapping[str, list[str]]) -> tupl
     return "", Finding("failed", name, "code that some commit holds", f"{found}, here and in every commit", advice)
 
 
-def _digest(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
-
-
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
@@ -190,7 +203,7 @@ def _history(root: Path, paths: list[str]) -> list[str] | None:
     """Commits that changed any of the files, newest first; None without a full history."""
     if _git(root, "rev-parse", "--is-shallow-repository") != "false":
         return None
-    return (_git(root, "rev-list", "HEAD", "--", *paths) or "").split()
+    return (_git(root, "rev-list", "--full-history", "HEAD", "--", *paths) or "").split()
 
 
 def _age(root: Path, commit: str) -> str:
@@ -201,7 +214,8 @@ def _science(it: Committed) -> Level:
     level = Level("science")
     try:
         claims, judged = judge(it.root, it.folder, it.origin["config"])
-        config = list(check_config(it.root, f"{it.folder}/origin.json", list(it.origin["sources"])))
+        sources = {path: [digest] for path, digest in it.origin["sources"].items()}
+        config = list(check_config(it.root, f"{it.folder}/origin.json", it.origin["config"], sources))
         level.findings += [*claims, *config]
     except ImportError as error:
         advice = "audit with the project's environment: .venv/bin/python scripts/audit.py"
@@ -209,3 +223,12 @@ def _science(it: Committed) -> Level:
         return level
     level.done = f"{judged} verdicts and the config derived again: the same"
     return level
+
+
+COMMITTED_LEVELS: Mapping[str, Callable[[Committed], Level]] = {
+    "bytes": _bytes,
+    "chain": _chain,
+    "plan": _plan,
+    "code": _code,
+    "science": _science,
+}

@@ -36,7 +36,7 @@ def _records(tree: Tree) -> Iterator[Finding]:
             yield Finding(
                 "failed", path, f"its own digest, {short(record['digest'])}", f"{changed}: {short(digest)}", AGAIN
             )
-        elif (tree.root / path).read_text(encoding="utf-8") != canonical(record) + "\n":
+        elif (tree.root / path).read_bytes() != f"{canonical(record)}\n".encode():
             yield Finding("failed", path, "canonical JSON", f"the same content, written otherwise: {changed}", AGAIN)
         if record["format"] != FORMAT or record["job"] != job or record["exit_status"] != 0:
             found = f"format {record['format']}, job {record['job']}, exit status {record['exit_status']}"
@@ -47,9 +47,12 @@ def _outputs(tree: Tree) -> Iterator[Finding]:
     for job, record in tree.records.items():
         for entry in record["outputs"]:
             path, found = entry["path"], tree.digest(entry["path"])
+            if not path.startswith((f"{tree.results}/", f"{tree.figures}/")):
+                wanted = f"outputs in {tree.results} and {tree.figures}"
+                yield Finding("failed", tree.record_file(job), wanted, f"it claims {path}", AGAIN)
             expected = f"{short(entry['sha256'])}, {entry['bytes']:,} bytes, as {job} wrote it"
             if found is None:
-                yield Finding("failed", path, expected, "missing", AGAIN)
+                yield Finding("failed", path, expected, "no file that can be read", AGAIN)
             elif found != entry["sha256"]:
                 yield Finding(
                     "failed", path, expected, f"{short(found)}{origin_of(tree.root, path, tree.config)}", AGAIN
@@ -82,7 +85,7 @@ def known_figures(root: Path) -> Iterator[tuple[str, str]]:
         try:
             figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
             yield from ((f"{path.parent.name}/{name}", figure["id"]) for name, figure in figures.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
 
 
@@ -110,7 +113,6 @@ def _unlisted(tree: Tree) -> Iterator[Finding]:
     sealed = {entry["path"] for entry in seal["after"]} if seal else set()
     late = {tree.record_file(job) for job in (SEAL, *AFTER_SEAL)}
     exports = {f"{tree.results}/{job}.zip" for job in AFTER_SEAL}
-    known = set(tree.makers)
     if seal is None:
         found, advice = (
             "missing: the run is incomplete, or its seal was removed",
@@ -118,14 +120,16 @@ def _unlisted(tree: Tree) -> Iterator[Finding]:
         )
         yield Finding("failed", tree.record_file(SEAL), "the record that closes a run", found, advice)
     for path in tree.present():
-        if path in known or path in late or path in sealed or path in tree.unreadable:
+        if (tree.root / path).is_symlink():
+            found = "a link, which may lead to another file tomorrow"
+            yield Finding("failed", path, "a file of its own", found, "put what it leads to in its place")
+        elif path in tree.makers or path in late or path in sealed or path in tree.unreadable:
             continue
-        if seal is not None or not path.startswith(f"{tree.results}/records/"):
+        elif seal is not None or not path.startswith(f"{tree.results}/records/"):
             found = "a file, put there by hand or left by an earlier run of another plan"
             yield Finding("failed", path, "nothing: no job wrote it", found, "delete it, or move it elsewhere")
-    for job in AFTER_SEAL:
+    for job in (SEAL, *AFTER_SEAL):
         for entry in tree.records.get(job, {"outputs": []})["outputs"]:
             if entry["path"] not in exports:
-                yield Finding(
-                    "failed", tree.record_file(job), "an export of the run", f"it claims {entry['path']}", AGAIN
-                )
+                wanted = "nothing made but an export of the run"
+                yield Finding("failed", tree.record_file(job), wanted, f"it claims {entry['path']}", AGAIN)

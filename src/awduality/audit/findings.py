@@ -27,7 +27,7 @@ class Finding:
         lines = (("expected", self.expected), ("found", self.found), ("do", self.advice))
         paragraphs = [
             textwrap.fill(
-                f"{name + ':':<10}{value}",
+                f"{name + ':':<10}{printable(value)}",
                 WIDTH,
                 initial_indent=" " * 6,
                 subsequent_indent=" " * 16,
@@ -36,7 +36,12 @@ class Finding:
             )
             for name, value in lines
         ]
-        return "\n".join([f"    {self.status}: {self.file}", *paragraphs])
+        return "\n".join([f"    {self.status}: {printable(self.file)}", *paragraphs])
+
+
+def printable(text: str) -> str:
+    """Text without the characters by which a file's name could forge a line of the audit or move the cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass

@@ -7,6 +7,9 @@ import re
 import struct
 from pathlib import Path
 
+LARGEST = 2**24
+"""Bytes of a file in which an origin is looked for; it stands near the beginning."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -16,7 +19,11 @@ def embedded_origin(path: Path) -> tuple[str, dict[str, str]] | None:
     Returns:
         None where the image carries none, or is damaged.
     """
-    content = path.read_bytes()
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST)
+    except OSError:
+        return None
     if content.startswith(_PNG):
         return _from_png(content)
     return _from_svg(content[:20_000].decode("utf-8", errors="replace"))
@@ -32,8 +39,9 @@ def _from_png(content: bytes) -> tuple[str, dict[str, str]] | None:
             if keyword == b"awduality":
                 try:
                     origin = json.loads(rest[2:].split(b"\0", 2)[2])
-                    return str(origin["figure_id"]), dict(origin["numbers"])
-                except (ValueError, KeyError, TypeError, IndexError):
+                    numbers = {str(name): str(digest) for name, digest in origin["numbers"].items()}
+                    return str(origin["figure_id"]), numbers
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
                     return None
         place += size + 12
     return None

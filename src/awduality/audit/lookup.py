@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from awduality.audit.committed import described
 from awduality.audit.findings import listed, short
 from awduality.audit.images import embedded_origin
+from awduality.audit.shape import fits
 from awduality.audit.tree import Tree
 from awduality.errors import InputError
 from awduality.files import sha256
@@ -25,18 +27,23 @@ STEPS = {
 }
 
 
+def _is_claim(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("id"), str)
+
+
 def trace(root: Path, config: str, name: str) -> Iterator[str]:
     """The chain from a figure or a claim back to the data, as lines of text.
 
     Raises:
         InputError: no such figure or claim.
     """
-    claims = {row["id"]: row for row in _json(root / f"figures/{config}/claims.json") or []}
-    figure = Path(name).stem
-    provenance = _json(root / f"figures/{config}/provenance.json") or {"figures": {}}
+    judged = _json(root / f"figures/{config}/claims.json")
+    claims = {row["id"]: row for row in judged} if fits(judged, [_is_claim]) else {}
+    figure = name.removeprefix(f"figures/{config}/").removesuffix(".png").removesuffix(".svg")
+    provenance = described(root / f"figures/{config}/provenance.json") or {"figures": {}}
     if name in claims:
         claim = claims[name]
-        yield f"claim {name} of {config}: {claim['verdict']}"
+        yield f"claim {name} of {config}: {claim.get('verdict')}"
         yield from _files(root, [f"figures/{config}/claims.json"])
         job = "claims"
     elif figure in provenance["figures"]:
@@ -75,9 +82,10 @@ def _chain(tree: Tree, job: str) -> Iterator[str]:
         for entry in record["inputs"]:
             if step in ("draw", "claims") or entry["path"] in tree.sources:
                 yield f"  from {entry['path']}  {short(entry['sha256'])}"
-        seeds = sorted({entry["index"] for name in jobs for entry in tree.records[name]["streams"] if step == "train"})
-        if seeds:
-            yield f"  seeds {', '.join(map(str, seeds))} of root seed {record['streams'][0]['root_seed']}"
+        streams = [entry for name in jobs for entry in tree.records[name]["streams"] if step == "train"]
+        if streams:
+            seeds = sorted({entry["index"] for entry in streams})
+            yield f"  seeds {', '.join(map(str, seeds))} of root seed {streams[0]['root_seed']}"
     records = [tree.records[name] for name in behind]
     environments = [record["environment"] for record in records]
     commits = {str(record["git"]["commit"]) for record in records}
@@ -95,7 +103,7 @@ def _shortened(command: str, most: int = 160) -> str:
 
 def _committed(root: Path, config: str, figure: str, provenance: dict[str, Any]) -> Iterator[str]:
     """The chain as far as a clone knows it."""
-    origin = _json(root / f"figures/{config}/origin.json") or {}
+    origin = described(root / f"figures/{config}/origin.json") or {}
     numbers = provenance["figures"].get(figure, {}).get("numbers") or origin.get("tables", {})
     yield f"from the numbers {listed(Path(path).name for path in numbers)}"
     yield "which come from"
@@ -116,26 +124,26 @@ def identify(root: Path, image: Path) -> tuple[int, list[str]]:
     Returns:
         0: a known figure, to the byte; 1: it carries a known id, but has other bytes; 2: not known. And lines of text.
     """
+    if not image.is_file():
+        raise InputError(f"{image} is no file: name a PNG or SVG")
     digest, origin = sha256(image), embedded_origin(image)
     lines = [f"{image}: {short(digest)}", f"  figure id {origin[0]}" if origin else "  carries no figure id"]
-    for path in sorted(root.glob("figures/*/provenance.json")):
-        config = path.parent.name
-        provenance = _json(path) or {"figures": {}, "files": {}}
-        for name, figure in provenance["figures"].items():
-            exact = [file for file, known in provenance["files"].items() if known == digest and Path(file).stem == name]
-            carried = origin is not None and origin[0] == figure["id"]
-            if exact:
-                lines.append(
-                    f"  It is {exact[0]}, to the byte. More: python scripts/audit.py trace {name} --config {config}"
-                )
-                return 0, lines
-            if carried:
-                lines.append(
-                    f"  It carries the id of the figure {name} of {config}, but its bytes are not those recorded:"
-                )
-                lines.append("  it was repainted, or saved again by another program. Compare it with the original:")
-                lines.append(f"  {', '.join(f'figures/{config}/{name}.{suffix}' for suffix in ('png', 'svg'))}")
-                return 1, lines
+    known = [
+        (path.parent.name, name, figure["id"], provenance["files"])
+        for path in sorted(root.glob("figures/*/provenance.json"))
+        if (provenance := described(path))
+        for name, figure in provenance["figures"].items()
+    ]
+    for config, name, _, files in known:
+        if exact := [file for file, other in files.items() if other == digest and Path(file).stem == name]:
+            more = f"python scripts/audit.py trace {name} --config {config}"
+            return 0, [*lines, f"  It is {exact[0]}, to the byte. More: {more}"]
+    for config, name, identifier, _ in known:
+        if origin and origin[0] == identifier:
+            originals = ", ".join(f"figures/{config}/{name}.{suffix}" for suffix in ("png", "svg"))
+            lines.append(f"  It carries the id of the figure {name} of {config}, but its bytes are not those recorded:")
+            lines.append("  it was repainted, or saved again by another program. Compare it with the original:")
+            return 1, [*lines, f"  {originals}"]
     if origin:
         lines.append("  No figure here has this id: it was drawn with other code, parameters or numbers, namely")
         lines += [f"  {name}  {short(known)}" for name, known in sorted(origin[1].items())]
@@ -147,5 +155,5 @@ def identify(root: Path, image: Path) -> tuple[int, list[str]]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed
-from awduality.audit.tree import Tree
+from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
 from awduality.factors import BASELINE, FACTORS
+from awduality.figures.catalogue import OVERVIEW
 from awduality.files import read_table
 from awduality.plan import Shard, plan, shards
 from awduality.records import canonical
@@ -23,14 +25,14 @@ def check_plan(tree: Tree) -> Level:
     level = Level("plan")
     config = tree.read_json(f"{tree.results}/config.json")
     try:
-        expected = plan(config)
-        found = shards(config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        expected, found = plan(config), shards(config)
+        wanted = expected_parameters(config, found)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         level.findings.append(
             Finding("failed", f"{tree.results}/config.json", "a resolved config", f"unusable: {error!r}", AGAIN)
         )
         return level
-    level.findings += [*_plan(tree, expected), *_parameters(tree, config, found)]
+    level.findings += [*_plan(tree, expected), *_parameters(tree, wanted)]
     level.findings += [*_tables(tree, config, found), *_streams(tree, config, found)]
     level.findings += compare_numbers(tree.root, tree.figures, config["seeds"], expected)
     streams = {entry["key"] for record in tree.records.values() for entry in record["streams"]}
@@ -55,7 +57,7 @@ def _unordered(value: Any) -> Any:
 
 
 def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[str, Any]]:
-    """What the config asks of every job of these steps: job → parameters."""
+    """What the config asks of every job: job → parameters."""
     described = {s.name: {"factor": s.factor, "values": list(s.values), "seeds": list(s.seeds)} for s in found}
     training = {
         "defaults": config["defaults"],
@@ -71,6 +73,8 @@ def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[st
                          "smallest_train_size": min(sizes)},
         "claims": {"root_seed": config["root_seed"]},
         "figure_numbers": {"layer": config["layers"][0], "pairing": geometry["pairings"][0]},
+        **{job: {} for job in ("origin", "provenance", SEAL)},
+        **{f"draw-{figure}": {"figure": figure} for figure in (*config["sweeps"], *OVERVIEW)},
     }  # fmt: skip
     if config["train_together"]:
         jobs["train"] = {**training, "shards": list(described.values())}
@@ -84,8 +88,7 @@ def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[st
     return jobs
 
 
-def _parameters(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
-    wanted = expected_parameters(config, found)
+def _parameters(tree: Tree, wanted: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
     for job, parameters in wanted.items():
         if job not in tree.records:
             expected = "the job, since the config asks for it"
@@ -94,19 +97,25 @@ def _parameters(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Find
             )
             continue
         recorded = tree.records[job]["parameters"]
+        script = f"scripts/{job.partition('-')[0]}.py"
+        if (ran := tree.records[job]["script"]) != script:
+            yield Finding("failed", tree.record_file(job), f"a job of {script}", f"it ran {ran}", AGAIN)
         for name in sorted({*parameters, *recorded}):
             if _unordered(parameters.get(name)) != _unordered(recorded.get(name)):
                 expected = f"{name} = {parameters.get(name)!r}, as config.json declares"
                 yield Finding("failed", tree.record_file(job), expected, f"{recorded.get(name)!r}", AGAIN)
-    steps = {"train", "geometry", "nulls"}
-    for job, record in tree.records.items():
-        if record["script"].removeprefix("scripts/").removesuffix(".py") in steps and job not in wanted:
+    for job in tree.records:
+        if job not in wanted and job not in AFTER_SEAL:
             advice = "delete it with what it made, or put the config back that asked for it"
             yield Finding("failed", tree.record_file(job), "no such job in the config", "a job of another plan", advice)
 
 
 def _rows(root: Path, path: str) -> list[dict[str, str]]:
-    return read_table(root / path) if (root / path).is_file() else []  # a missing file: level 1
+    """A table; without rows where it is missing or damaged, which the first level reports."""
+    try:
+        return read_table(root / path)
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def _tables(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:

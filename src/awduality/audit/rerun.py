@@ -4,73 +4,78 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from awduality.audit.compare import deviation
-from awduality.audit.findings import Finding, Level, listed
+from awduality.audit.findings import Finding, Level, Status, listed
 from awduality.audit.science import claim_name
+from awduality.audit.shape import Record, read_record
 from awduality.audit.tree import Tree
+from awduality.environment import VARIABLES
 from awduality.errors import InputError
 from awduality.records import OUTSIDE, is_within
 
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
+_STATUS: Mapping[str, Status] = {"DIFFERS": "failed", "NOT CHECKABLE": "not checked", "CLAIMS HOLD": "warning"}
 NOT_RERUN = ("seal", "crate")
-"""Jobs that make nothing but a record, or a ZIP of everything."""
+"""Steps whose outputs hold times, or everything else."""
 
 
 def choose(tree: Tree, selection: str) -> list[str]:
-    """The jobs that ``figures``, ``sample:K`` or ``all`` stands for.
+    """The jobs that ``figures``, ``sample:K``, ``all`` or a job's name stands for.
 
     Raises:
         InputError: another word.
     """
-    jobs = [job for job in tree.records if job not in NOT_RERUN]
-    word, _, count = selection.partition(":")
+    jobs = [job for job, record in tree.records.items() if Path(record["script"]).stem not in NOT_RERUN]
     if selection == "all":
         return jobs
     if selection == "figures":
         return tree.jobs_of("draw")
-    if word == "sample" and count.isdecimal() and int(count) > 0:
-        return random.SystemRandom().sample(jobs, min(int(count), len(jobs)))  # nobody can know it beforehand
-    raise InputError(f"cannot execute {selection!r} again: wanted figures, sample:K with a number K, or all")
+    if selection in jobs:
+        return [selection]
+    if re.fullmatch(r"sample:[1-9][0-9]{0,5}", selection):
+        count = int(selection.partition(":")[2])
+        return random.SystemRandom().sample(jobs, min(count, len(jobs)))  # nobody can know the sample beforehand
+    wanted = "wanted figures, sample:K with a number K, all, or the name of a job"
+    raise InputError(f"cannot execute {selection!r} again: {wanted}")
 
 
-def rerun(tree: Tree, selection: str) -> Level:
+def rerun(tree: Tree, jobs: Sequence[str]) -> Level:
     """Execute jobs again and compare every output; where one differs beyond tolerance, all that follows from it too."""
     level = Level("re-execution")
     with tempfile.TemporaryDirectory(prefix="awduality-audit-") as folder:
         again = Again(tree, Path(folder))
-        chosen = choose(tree, selection)
-        _execute_all(again, chosen, "again")
+        _execute_all(again, jobs, "again")
         if differing := again.differing():
-            following = [
-                job for job in tree.records if job not in (*chosen, *NOT_RERUN) and differing & tree.ancestors(job)
-            ]
+            others = [job for job in choose(tree, "all") if job not in jobs]
+            following = [job for job in others if differing & tree.ancestors(job)]
             _execute_all(again, following, "to see whether the claims hold")
         outcomes = again.outcomes()
     for path, (outcome, detail) in outcomes.items():
-        if outcome in ("DIFFERS", "NOT CHECKABLE"):
-            status: Any = "failed" if outcome == "DIFFERS" else "not checked"
+        if outcome in _STATUS:
             advice = "compare the record's processor, packages and threads with these; else it was never made so"
-            level.findings.append(Finding(status, path, "the recorded output", f"{outcome}: {detail}", advice))
+            level.findings.append(
+                Finding(_STATUS[outcome], path, "the recorded output", f"{outcome}: {detail}", advice)
+            )
     counts = {name: sum(outcome == name for outcome, _ in outcomes.values()) for name in OUTCOMES}
-    level.done = f"{len(chosen)} jobs: " + ", ".join(
-        f"{count} outputs {name}" for name, count in counts.items() if count
-    )
+    level.done = f"{len(jobs)} jobs: " + ", ".join(f"{count} outputs {name}" for name, count in counts.items() if count)
     worst = max((text for name, text in outcomes.values() if name in OUTCOMES[1:3]), default="")
     level.done += f" ({worst})" if worst else ""
     return level
 
 
-def _execute_all(again: Again, jobs: list[str], why: str) -> None:
+def _execute_all(again: Again, jobs: Sequence[str], why: str) -> None:
     """Execute jobs, as many at a time as there are processors, each after those that it depends on."""
     sorter = TopologicalSorter({job: again.tree.ancestors(job) & {*jobs} for job in jobs})
     sorter.prepare()
@@ -93,6 +98,7 @@ class Again:
         self.made: dict[str, Path] = {}  # path -> the output made again
         self.found: dict[str, tuple[str, str]] = {}  # path -> outcome, detail
         self.jobs: dict[str, str] = {}  # path -> job
+        self.alike: set[str] = set()  # jobs that had the same inputs on the same machine and packages: no excuse
 
     def execute(self, job: str) -> None:
         """Run one job on its recorded inputs, or on those made again that came out otherwise."""
@@ -109,22 +115,43 @@ class Again:
             else:
                 self.made[path] = place / path
                 self.found[path] = deviation(self.tree.root / path, place / path, entry["sha256"])
+        if reason is None and self._is_alike(record, place):
+            self.alike.add(job)
+
+    def _is_alike(self, record: Record, place: Path) -> bool:
+        """Whether the job ran on what it ran on at first, and read what it read at first."""
+        try:
+            again = read_record(place / self.tree.record_file(record["job"]))
+        except ValueError:
+            return False
+        kernel = {"platform": ""}  # another version of the operating system's kernel rounds no number otherwise
+        same = {**again["environment"], **kernel} == {**record["environment"], **kernel}
+        return same and again["inputs"] == record["inputs"]
 
     def differing(self) -> set[str]:
         """The jobs of which an output came out otherwise, beyond tolerance."""
         return {self.jobs[path] for path, (outcome, _) in self.found.items() if outcome == "DIFFERS"}
 
     def outcomes(self) -> dict[str, tuple[str, str]]:
-        """Path → outcome and detail. What differs while every verdict came out the same is ``CLAIMS HOLD``."""
+        """Path → outcome and detail.
+
+        What differs on another machine or with other packages, while every verdict came out the same, is
+        ``CLAIMS HOLD``. Where both are the same there is no such excuse.
+        """
         claims = f"{self.tree.figures}/claims.json"
         if claims not in self.made or not same_verdicts(self.tree.read_json(claims), self.made[claims]):
             return self.found
         return {
-            path: ("CLAIMS HOLD", detail) if outcome == "DIFFERS" else (outcome, detail)
+            path: ("CLAIMS HOLD", detail)
+            if outcome == "DIFFERS" and self.jobs[path] not in self.alike
+            else (outcome, detail)
             for path, (outcome, detail) in self.found.items()
         }
 
-    def _obstacle(self, record: dict[str, Any]) -> str | None:
+    def _obstacle(self, record: Record) -> str | None:
+        words = [PurePosixPath(word) for word in shlex.split(record["command"])]
+        if led := [str(word) for word in words if word.is_absolute() or ".." in word.parts]:
+            return f"its command leads out of the project: {listed(led)}"
         other = [path for path, digest in record["code"].items() if self.tree.digest(path) != digest]
         if other:
             return f"the code has changed since: {listed(other)}"
@@ -135,7 +162,7 @@ class Again:
             return f"it ran on a GPU ({torch['gpu']}), and there is none here"
         return None
 
-    def _prepare(self, record: dict[str, Any], place: Path) -> str | None:
+    def _prepare(self, record: Record, place: Path) -> str | None:
         """Copy code and inputs; a reason if one is not what was read."""
         for entry in [*record["inputs"], *record["after"]]:
             path = entry["path"]
@@ -151,11 +178,12 @@ class Again:
             _copy(self.tree.root / path, place / path)
         return None
 
-    def _run(self, record: dict[str, Any], place: Path) -> str | None:
+    def _run(self, record: Record, place: Path) -> str | None:
         words = shlex.split(record["command"])
         data = self.tree.root / os.environ.get("AWDUALITY_DATA", "data")
-        kept = {name: value for name, value in os.environ.items() if name not in record["environment"]["variables"]}
-        environment = {**kept, **record["environment"]["variables"], "PYTHONPATH": str(place / "src")}
+        recorded = {n: value for n, value in record["environment"]["variables"].items() if n in VARIABLES}
+        kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        environment = {**kept, **recorded, "PYTHONPATH": str(place / "src")}
         environment["AWDUALITY_DATA"] = str(data.resolve())
         done = subprocess.run(
             [sys.executable, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, check=False

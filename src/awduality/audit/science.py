@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
-from awduality.audit.tree import Tree
+from awduality.audit.tree import Tree, digest_if_file
 
 TOLERANCE = 1e-9
 """Relative; for effects and p-values computed again with other versions or on another processor."""
@@ -21,9 +21,11 @@ def check_science(tree: Tree) -> Level:
     level = Level("science")
     try:
         streams = list(_streams(tree))
-        claims, judged = judge(tree.root, tree.figures, tree.read_json(f"{tree.results}/config.json"))
-        config = list(check_config(tree.root, f"{tree.results}/config.json", list(tree.sources)))
-        level.findings += [*streams, *config, *claims, *_data(tree)]
+        path = f"{tree.results}/config.json"
+        resolved = tree.read_json(path)
+        claims, judged = judge(tree.root, tree.figures, resolved)
+        config = list(check_config(tree.root, path, resolved, tree.sources))
+        level.findings += [*streams, *config, *claims, *_copies(tree), *_data(tree)]
     except ImportError as error:
         advice = "audit with the project's environment (make reproduce installs it): .venv/bin/python scripts/audit.py"
         level.findings.append(
@@ -50,17 +52,24 @@ def _streams(tree: Tree) -> Iterator[Finding]:
                 yield Finding("failed", tree.record_file(job), f"stream {name}: key {key}", entry["key"], AGAIN)
 
 
-def check_config(root: Path, recorded: str, sources: list[str]) -> Iterator[Finding]:
-    """The config files give the recorded config, where no ``--config`` on the command line had a say."""
+def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """The config files give the recorded config; what else it holds was given by ``--config`` on the command line.
+
+    Args:
+        root: the project.
+        recorded: the file that holds the config.
+        wanted: the config; anything but a dict is damaged, which the first level reports.
+        sources: path → SHA-256 of what the run was made from.
+    """
     import yaml
 
     from awduality.config import resolve
     from awduality.errors import InputError
 
+    if not isinstance(wanted, dict):
+        return
     files = [root / path for path in sources if path.startswith("config/") and path != "config/claims.yaml"]
     files = [path for path in files if path.name != "config.yaml" and path.suffix in (".yaml", ".yml")]
-    wanted = json.loads((root / recorded).read_text(encoding="utf-8"))
-    wanted = wanted.get("config", wanted) if recorded.endswith("origin.json") else wanted
     try:
         default, schema = (
             yaml.safe_load((root / path).read_text(encoding="utf-8"))
@@ -75,12 +84,14 @@ def check_config(root: Path, recorded: str, sources: list[str]) -> Iterator[Find
         return
     other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
     if other:
-        expected = "; ".join(f"{key}: {json.dumps(wanted.get(key))}" for key in other)
+        expected = "; ".join(f"{key}: {json.dumps(wanted.get(key))}, as {recorded} says" for key in other)
         said = "; ".join(f"{key}: {json.dumps(found.get(key))}" for key in other)
-        advice = "take the change back, run again with it, or name the keys given by --config on the command line"
-        yield Finding(
-            "failed", ", ".join(["config/config.yaml", *(f"config/{f.name}" for f in files)]), expected, said, advice
-        )
+        names = ["config/config.yaml", *(f"config/{file.name}" for file in files)]
+        edited = [name for name in names if digest_if_file(root / name) not in sources.get(name, ())]
+        advice = "take the change back, or run again with it"
+        if not edited:
+            advice = "these must have been given by --config on the command line: ask for it, and repeat it"
+        yield Finding("failed" if edited else "warning", listed(edited or names), expected, said, advice)
 
 
 def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[list[Finding], int]:
@@ -107,7 +118,10 @@ def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[l
         again = json.loads(
             json.dumps(evaluate(read_claims(content, schema), runs, nulls, samples, config["root_seed"]))
         )
-    except (OSError, AssertionError, KeyError, ValueError, TypeError) as error:
+        assert all(isinstance(row, dict) for row in recorded)
+    except ImportError:
+        raise
+    except Exception as error:  # of YAML, of pandas, of the statistics
         found = Finding("failed", f"{figures}/claims.json", "verdicts from the tables beside it", f"{error!r}", AGAIN)
         return [found], 0
     return list(compare_claims(f"{figures}/claims.json", recorded, again)), len(again)
@@ -141,6 +155,14 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return one == other or math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE**2)
     return bool(one == other)
+
+
+def _copies(tree: Tree) -> Iterator[Finding]:
+    """The verdicts among the results are those beside the figures, which were judged again."""
+    one, other = (f"{folder}/claims.json" for folder in (tree.figures, tree.results))
+    if tree.written.get(one) != tree.written.get(other):
+        expected = f"{short(tree.written.get(one))}, the verdicts of {one}"
+        yield Finding("failed", other, expected, short(tree.written.get(other)), AGAIN)
 
 
 def _data(tree: Tree) -> Iterator[Finding]:

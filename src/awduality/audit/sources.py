@@ -8,17 +8,25 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.tree import Tree
 from awduality.provenance import numerics_class
-from awduality.records import OUTSIDE, is_within
+from awduality.records import OUTSIDE, PLUMBING, is_within
 
 
 def check_sources(tree: Tree) -> Level:
     """Compare code, config files and packages with the working tree, the recorded commit and the pins."""
     level = Level("code, environment")
-    files = {path: digests for path, digests in {**tree.code, **tree.sources}.items() if is_within(path)}
-    level.findings += [*_working_tree(tree, files), *_outside(tree), *_commits(tree), *pins(tree.root, _packages(tree))]
+    read = {path: digests for path, digests in tree.sources.items() if is_within(path)}
+    files = {path: {**tree.code.get(path, {}), **read.get(path, {})} for path in (*tree.code, *read)}
+    level.findings += [
+        *_complete(tree),
+        *_working_tree(tree, files),
+        *_outside(tree),
+        *_commits(tree),
+        *pins(tree.root, _packages(tree)),
+    ]
     classes = {name for record in tree.records.values() if (name := numerics_class(record))}
     if len(classes) > 1:
         advice = "compare runs within one class only, or run all again on one machine"
@@ -27,6 +35,14 @@ def check_sources(tree: Tree) -> Level:
         )
     level.done = f"{len(files)} files of code and config as they ran; {listed(classes) or 'no numerics'}"
     return level
+
+
+def _complete(tree: Tree) -> Iterator[Finding]:
+    """Every record has the digests of its script and of the modules that every job loads."""
+    for job, record in tree.records.items():
+        if missing := {record["script"], *PLUMBING} - set(record["code"]):
+            expected = "the digest of all code that ran"
+            yield Finding("failed", tree.record_file(job), expected, f"none of {listed(missing)}", AGAIN)
 
 
 def _working_tree(tree: Tree, files: Mapping[str, Mapping[str, list[str]]]) -> Iterator[Finding]:
@@ -51,8 +67,10 @@ def _commits(tree: Tree) -> Iterator[Finding]:
     """What ran is what the recorded commit holds."""
     wanted: dict[str | None, dict[str, str]] = {}  # commit -> path -> digest
     dirty: dict[str | None, bool] = {}
-    for record in tree.records.values():
+    jobs: dict[str | None, list[str]] = {}
+    for job, record in tree.records.items():
         commit = record["git"]["commit"]
+        jobs.setdefault(commit, []).append(job)
         dirty[commit] = dirty.get(commit, False) or bool(record["git"]["dirty"])
         files = wanted.setdefault(commit, {})
         files |= record["code"]
@@ -60,16 +78,15 @@ def _commits(tree: Tree) -> Iterator[Finding]:
     for commit, files in wanted.items():
         name = f"commit {commit[:10]}" if commit else "commit"
         files = {path: digest for path, digest in files.items() if is_within(path)}
+        ran = f"as {listed(jobs[commit])} ran them"
         if commit is None:
             advice = "run in a git repository, so that others can get back to the code"
-            yield Finding(
-                "not checked", name, "the commit of the code that ran", "the run was made outside git", advice
-            )
+            yield Finding("not checked", name, f"that of {len(files)} files, {ran}", "made outside git", advice)
             continue
         held = digests_at(tree.root, commit, files)
         if held is None:
             advice = "check in a clone of the repository that has this commit (a shallow one may lack it)"
-            yield Finding("not checked", name, f"{len(files)} files as they ran", "no such commit here", advice)
+            yield Finding("not checked", name, f"{len(files)} files, {ran}", "no such commit here", advice)
             continue
         other = [path for path, digest in files.items() if held.get(path) != digest]
         if other and dirty[commit]:
@@ -89,13 +106,14 @@ def digests_at(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str] 
         None where git, the repository or the commit is missing.
     """
     names = sorted(paths)
-    if not re.fullmatch(r"[0-9a-f]{7,64}|HEAD", commit) or any("\n" in name for name in names):
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}|HEAD", commit) or any("\n" in name for name in names):
         return None
     asked = "".join(f"{commit}:./{name}\n" for name in names)
+    read = ["git", "--no-replace-objects", "cat-file"]  # the objects themselves, whatever `git replace` shows
     try:
-        subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=root, check=True, capture_output=True)
+        subprocess.run([*read, "-e", f"{commit}^{{commit}}"], cwd=root, check=True, capture_output=True)
         answer = subprocess.run(
-            ["git", "cat-file", "--batch"], cwd=root, input=asked.encode(), check=True, capture_output=True
+            [*read, "--batch"], cwd=root, input=asked.encode(), check=True, capture_output=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -8,10 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from awduality.audit.shape import Record, read_record
 from awduality.errors import InputError
 from awduality.files import sha256
-
-Record = dict[str, Any]
 
 SEAL = "seal"
 AFTER_SEAL = ("crate",)
@@ -22,19 +21,19 @@ class Tree:
     """One config's results and figures within a project, with their records."""
 
     def __init__(self, root: Path, config: str) -> None:
+        if Path(config).name != config:
+            raise InputError(f"{config!r} is not the name of a config: wanted digits, mnist or the like")
         self.root, self.config = root, config
         self.results, self.figures = f"results/{config}", f"figures/{config}"
         self._digests: dict[str, str | None] = {}
         self.unreadable: dict[str, str] = {}  # record file -> why
         self.records: dict[str, Record] = {}  # job -> record
         for path in sorted((root / self.results / "records").glob("*.json")):
+            job = path.name.removesuffix(".json")
             try:
-                record = json.loads(path.read_text(encoding="utf-8"))
-                check_shape(record)
-            except (ValueError, UnicodeDecodeError) as error:
-                self.unreadable[self.record_file(path.stem)] = str(error)
-            else:
-                self.records[path.stem] = record
+                self.records[job] = read_record(path)
+            except ValueError as error:
+                self.unreadable[self.record_file(job)] = str(error)
         if not self.records and not self.unreadable:
             raise InputError(
                 f"there are no records in {self.results}/records: run Snakemake for this config first, or add "
@@ -46,10 +45,9 @@ class Tree:
         return f"{self.results}/records/{job}.json"
 
     def digest(self, path: str) -> str | None:
-        """SHA-256 of a file within the project as it is now; None where there is none."""
+        """SHA-256 of a file within the project as it is now; None where there is none that can be read."""
         if path not in self._digests:
-            place = self.root / path
-            self._digests[path] = sha256(place) if place.is_file() else None
+            self._digests[path] = digest_if_file(self.root / path)
         return self._digests[path]
 
     @cached_property
@@ -106,59 +104,28 @@ class Tree:
         return [job for job, record in self.records.items() if record["script"] == f"scripts/{script}.py"]
 
     def present(self) -> Iterator[str]:
-        """Every file that lies among the results and the figures."""
-        for folder in (self.results, self.figures):
-            for path in sorted((self.root / folder).rglob("*")):
-                if not path.is_dir():
-                    yield path.relative_to(self.root).as_posix()
+        """Everything that lies among the results and the figures, but for folders."""
+        yield from files_below(self.root, self.results)
+        yield from files_below(self.root, self.figures)
 
     def read_json(self, path: str) -> Any:
         """A JSON file of the tree; None where it is missing or damaged, which the first level reports."""
         try:
             return json.loads((self.root / path).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
 
-_SHAPE: dict[str, type] = {
-    "after": list, "code": dict, "command": str, "digest": str, "ended": str, "environment": dict, "exit_status": int,
-    "format": str, "git": dict, "inputs": list, "job": str, "outputs": list, "parameters": dict, "script": str,
-    "started": str, "streams": list,
-}  # fmt: skip
-_PARTS: dict[str, dict[str, type]] = {
-    "inputs": {"path": str, "bytes": int, "sha256": str},
-    "outputs": {"path": str, "bytes": int, "sha256": str},
-    "after": {"path": str, "sha256": str},
-    "streams": {"root_seed": int, "purpose": str, "index": int, "key": str, "opened": int, "words": int},
-}
+def digest_if_file(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none that can be read."""
+    try:
+        return sha256(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
-_ENVIRONMENT: dict[str, tuple[type, ...]] = {
-    "python": (str,), "implementation": (str,), "platform": (str,), "cpu": (str,), "libraries": (list,),
-    "torch": (dict, type(None)), "variables": (dict,), "packages": (dict,),
-}  # fmt: skip
-
-
-def check_shape(record: Any) -> None:
-    """Refuse what is not a record, so that no check stumbles over it.
-
-    Raises:
-        ValueError: a field is missing, unknown or of another type.
-    """
-    _check(isinstance(record, dict) and set(record) == set(_SHAPE), f"wanted the fields {', '.join(sorted(_SHAPE))}")
-    for name, kind in _SHAPE.items():
-        _check(type(record[name]) is kind, f"the field {name!r} is of the wrong type")
-    for name, parts in _PARTS.items():
-        for entry in record[name]:
-            alike = isinstance(entry, dict) and {key: type(value) for key, value in entry.items()} == parts
-            _check(alike, f"an entry of {name!r} does not have the fields {', '.join(parts)}")
-    _check(all(isinstance(digest, str) for digest in record["code"].values()), "a digest in 'code' is not text")
-    _check(set(record["git"]) == {"commit", "dirty", "diff_sha256"}, "'git' wants commit, dirty and diff_sha256")
-    environment = record["environment"]
-    _check(set(environment) == set(_ENVIRONMENT), f"'environment' wants {', '.join(_ENVIRONMENT)}")
-    _check(all(type(environment[name]) in kinds for name, kinds in _ENVIRONMENT.items()), "'environment' is damaged")
-
-
-def _check(holds: bool, reason: str) -> None:
-    if not holds:
-        raise ValueError(reason)
+def files_below(root: Path, folder: str) -> Iterator[str]:
+    """Everything in a folder and its subfolders that is not a folder; links to folders included."""
+    for path in sorted((root / folder).rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(root).as_posix()
