@@ -92,3 +92,20 @@ def test_the_committed_documents_show_the_committed_verdicts(root, tmp_path):
         pytest.skip("not a git checkout with committed figures")
     subprocess.run(["tar", "-x"], cwd=tmp_path, input=archive.stdout, check=True)
     checked(root, tmp_path, "write_documents")
+
+
+@pytest.fixture(scope="module")
+def clone(root, tmp_path_factory):
+    """What is committed, with its history."""
+    target = tmp_path_factory.mktemp("clone") / "clone"
+    done = subprocess.run(["git", "clone", "--quiet", str(root), str(target)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return target
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_committed_passes_its_audit(clone, name):
+    command = [sys.executable, "scripts/audit.py", name, "--committed"]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
