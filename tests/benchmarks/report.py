@@ -84,6 +84,11 @@ TABLES: dict[str, list[Column]] = {
         ("sgemm, GFLOP/s", "sgemm", digits),
         ("share", "share", percent),
     ],
+    "records": [
+        ("step", "step", str),
+        ("its work, ms", "seconds", milliseconds),
+        ("its record, ms", "record", milliseconds),
+    ],
     "crossover": [
         ("weights", "weights", count),
         ("all directions, s", "dense", digits),
