@@ -59,23 +59,22 @@ def _unordered(value: Any) -> Any:
 def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[str, Any]]:
     """What the config asks of every job: job → parameters."""
     described = {s.name: {"factor": s.factor, "values": list(s.values), "seeds": list(s.seeds)} for s in found}
+    seed = {"root_seed": config["root_seed"]}
     training = {
         "defaults": config["defaults"],
-        "training": {**config["training"], **config["network"], "root_seed": config["root_seed"]},
+        "training": {**config["training"], **config["network"], **seed},
     }
     geometry, data = config["geometry"], config["data"]
-    shared = {key: geometry[name] for key, name in (("sharp_directions", "sharp_directions"), ("shuffles", "shuffles"))}
-    shared |= {"layers": config["layers"], "root_seed": config["root_seed"]}
+    shared = {**seed, "layers": config["layers"], **{key: geometry[key] for key in ("sharp_directions", "shuffles")}}
     sizes = [*config["sweeps"].get("train_size", []), config["defaults"]["train_size"]]
     jobs: dict[str, dict[str, Any]] = {
         "plan": {"config": config},
-        "prepare_data": {**{key: data[key] for key in ("source", "permutation_seed", "pool", "test")},
-                         "smallest_train_size": min(sizes)},
-        "claims": {"root_seed": config["root_seed"]},
+        "prepare_data": {**data, "smallest_train_size": min(sizes)},
+        "claims": seed,
         "figure_numbers": {"layer": config["layers"][0], "pairing": geometry["pairings"][0]},
         **{job: {} for job in ("origin", "provenance", SEAL)},
         **{f"draw-{figure}": {"figure": figure} for figure in (*config["sweeps"], *OVERVIEW)},
-    }  # fmt: skip
+    }
     if config["train_together"]:
         jobs["train"] = {**training, "shards": list(described.values())}
     for shard in found:
@@ -200,11 +199,11 @@ def _streams(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding
                 "failed", f"random stream {key}", "one purpose", said, "this is a fault of the code: report it"
             )
     for shard in found:
-        for job in ("train" if config["train_together"] else f"train-{shard.name}",):
-            drawn = {(e["purpose"], e["index"]) for e in tree.records.get(job, {"streams": []})["streams"]}
+        job = "train" if config["train_together"] else f"train-{shard.name}"
+        if job in tree.records:
+            drawn = {(entry["purpose"], entry["index"]) for entry in tree.records[job]["streams"]}
             wanted = {(purpose, seed) for purpose in ("init", "order") for seed in shard.seeds}
-            if job in tree.records and (missing := wanted - drawn):
+            if missing := wanted - drawn:
                 names = listed(f"{purpose} {seed}" for purpose, seed in missing)
-                yield Finding(
-                    "failed", tree.record_file(job), f"random streams of every seed: {names}", "not drawn", AGAIN
-                )
+                expected = f"random streams of every seed: {names}"
+                yield Finding("failed", tree.record_file(job), expected, "not drawn", AGAIN)
