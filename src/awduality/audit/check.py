@@ -64,8 +64,8 @@ def audit(
         found[0].findings.append(Finding("failed", tree.record_file(SEAL), short(seal), short(digest), advice))
     if again is not None:
         found.append(_checked("re-execution", lambda it: rerun(it, jobs), tree, tree.results))
-    noted = "  (note it down with your results: who changes anything cannot keep it)"
-    return f"Audit of results/{config} and figures/{config}", found, [f"seal {digest}{noted}"] if digest else []
+    noted = ["Note the seal of this run down with your results: nobody can change anything and keep it.", f"  {digest}"]
+    return f"Audit of results/{config} and figures/{config}", found, noted if digest else []
 
 
 def _checked(name: str, check: Callable[[Subject], Level], subject: Subject, place: str) -> Level:

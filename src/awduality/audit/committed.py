@@ -153,7 +153,7 @@ def _plan(it: Committed) -> Level:
 
 
 def _code(it: Committed) -> Level:
-    level = Level("code, environment")
+    level = Level("code")
     made = {"numbers": it.origin, "figures and verdicts": it.provenance}
     said = []
     for what, background in made.items():

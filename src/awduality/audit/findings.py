@@ -10,6 +10,8 @@ from typing import Any, Literal
 Status = Literal["failed", "not checked", "warning"]
 
 WIDTH = 110
+NAMES = ("bytes", "chain", "plan", "code", "science", "re-execution")
+"""The levels by number."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ VERDICTS = {
 def as_text(title: str, levels: Sequence[Level], closing: Sequence[str] = ()) -> str:
     """The audit for the terminal: a line per level, every finding below its level, the verdict last."""
     lines = [title]
-    for number, level in enumerate(levels, 1):
+    for level in levels:
         detail = level.done if level.status in ("ok", "warning") else f"{len(level.findings)} findings"
-        lines.append(f"  {number}  {level.name:<20}{level.status:<13}{detail}")
+        lines.append(f"  {NAMES.index(level.name) + 1}  {level.name:<13}{level.status:<13}{detail}")
         lines += [finding.text() for finding in level.findings]
     return "\n".join([*lines, *closing, VERDICTS[exit_code(levels)]])
 

@@ -17,7 +17,7 @@ from awduality.records import OUTSIDE, PLUMBING, is_within
 
 def check_sources(tree: Tree) -> Level:
     """Compare code, config files and packages with the working tree, the recorded commit and the pins."""
-    level = Level("code, environment")
+    level = Level("code")
     read = {path: digests for path, digests in tree.sources.items() if is_within(path)}
     files = {path: {**tree.code.get(path, {}), **read.get(path, {})} for path in (*tree.code, *read)}
     level.findings += [
