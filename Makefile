@@ -1,6 +1,7 @@
 # make reproduce   environment if need be, then the whole pipeline on the embedded digits
 # make test        environment if need be, then all tests
 # make bench       environment if need be, then the benchmarks; writes the tables of docs/performance.md
+# make mutations   environment if need be, then alters everything in a run; writes the table of docs/provenance.md
 # make lint        style and types; make format rewrites what it can
 # make clean       remove what runs made (results, logs); make distclean the environment too; figures stay
 #
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: reproduce test bench lint format clean distclean
+.PHONY: reproduce test bench mutations lint format clean distclean
 
 reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
@@ -23,6 +24,9 @@ bench: $(STAMP)
 	@mkdir -p results
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --benchmark-json=results/benchmarks.json
 	$(BIN)/python -m tests.benchmarks.report results/benchmarks.json
+
+mutations: $(STAMP)
+	$(BIN)/python -m tests.audit.report
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

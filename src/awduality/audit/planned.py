@@ -134,7 +134,7 @@ def _tables(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]
                 said = ", ".join(f"{name} {row.get(name)}" for name in sorted(wrong))
                 yield Finding("failed", path, f"run {run.id}: {expected}", said, AGAIN)
         ended = {row["run"]: row.get("stop_reason") for row in rows if row.get("run") in runs}
-        alive = [run for run, reason in ended.items() if reason != "diverged"]
+        alive = [run for run in runs if ended.get(run) != "diverged"]
         path = f"{tree.results}/geometry/{shard.name}.csv"
         wanted = Counter((run, layer, pairing) for run in alive for layer in layers for pairing in geometry["pairings"])
         keys = (tuple(row.get(name) for name in ("run", "layer", "pairing")) for row in _rows(tree.root, path))
