@@ -65,8 +65,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which the smoke config has been run, from a clean commit. Copy it to change anything."""
-    tree = copy_tree(tmp_path_factory.mktemp("finished") / "tree")
-    commit(tree)
+    tree = repository(tmp_path_factory.mktemp("finished") / "tree")
     run_snakemake(tree, *SMOKE)
     return tree
 
@@ -88,12 +87,30 @@ def copy_tree(target: Path) -> Path:
     return target
 
 
-def commit(tree: Path) -> None:
-    """Commit everything in a tree, in a repository of its own."""
-    git = ("git", "-c", "user.name=A", "-c", "user.email=a@example.org")
-    subprocess.run([*git, "init", "--quiet"], cwd=tree, check=True)
-    subprocess.run([*git, "add", "--all"], cwd=tree, check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message", "state", "--allow-empty"], cwd=tree, check=True)
+def git(tree: Path, *arguments: str) -> str:
+    """Run git as nobody in particular."""
+    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "init.defaultBranch=main")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *settings, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def commit(tree: Path, message: str) -> str:
+    """Commit everything that git does not ignore."""
+    git(tree, "add", "--all")
+    git(tree, "commit", "--quiet", "--message", message)
+    return git(tree, "rev-parse", "HEAD")
+
+
+def repository(target: Path) -> Path:
+    """What Snakemake and the audit need, committed in a repository of its own."""
+    tree = copy_tree(target)
+    git(tree, "init", "--quiet")
+    commit(tree, "The code")
+    return tree
 
 
 def run_snakemake(tree: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

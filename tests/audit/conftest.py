@@ -1,4 +1,4 @@
-"""One finished run, made once in a repository of its own; every test has a copy of it to alter."""
+"""Copies of the finished run, to be altered, and audits of them."""
 
 from __future__ import annotations
 
@@ -14,53 +14,16 @@ import pytest
 
 from awduality.audit.check import LEVELS, audit
 from awduality.audit.findings import Finding, Level, exit_code
-from tests.conftest import ROOT, copy_tree, run_snakemake
+from tests.conftest import git
 
 STANDARD = ("bytes", "chain", "plan", "code")
 """The levels that need the standard library alone."""
-CONFIG = ("--configfile", "config/smoke.yaml")
 FIGURES, RESULTS, RECORDS = "figures/smoke", "results/smoke", "results/smoke/records"
-
-
-def git(tree: Path, *arguments: str) -> str:
-    """Run git as nobody in particular."""
-    settings = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "init.defaultBranch=main")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", *settings, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def commit(tree: Path, message: str) -> str:
-    """Commit everything that git does not ignore."""
-    git(tree, "add", "--all")
-    git(tree, "commit", "--quiet", "--message", message)
-    return git(tree, "rev-parse", "HEAD")
-
-
-def repository(target: Path) -> Path:
-    """What Snakemake and the audit need, committed in a repository of its own."""
-    tree = copy_tree(target)
-    for name in (".gitignore", "constraints.txt"):
-        shutil.copy2(ROOT / name, tree / name)
-    git(tree, "init", "--quiet")
-    commit(tree, "The code")
-    return tree
 
 
 def copy(tree: Path, target: Path) -> Path:
     """A copy of a tree without Snakemake's memory."""
     return Path(shutil.copytree(tree, target, symlinks=True, ignore=shutil.ignore_patterns(".snakemake", "logs")))
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository in which the smoke config was run. Not to be altered."""
-    tree = repository(tmp_path_factory.mktemp("audited") / "tree")
-    run_snakemake(tree, *CONFIG)
-    return tree
 
 
 @pytest.fixture

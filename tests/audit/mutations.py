@@ -17,9 +17,8 @@ from typing import Any
 
 from awduality.audit.check import audit
 from awduality.audit.findings import Finding, exit_code
-from awduality.audit.sources import is_project_file
 from awduality.audit.tree import SEAL, Tree
-from awduality.records import canonical
+from awduality.records import canonical, is_within
 from tests.audit.forging import write
 
 STANDARD = ("bytes", "chain", "plan", "code")
@@ -102,7 +101,7 @@ def file_mutations(tree: Tree, few: bool) -> Iterator[Mutation]:
 
 def source_mutations(tree: Tree, few: bool) -> Iterator[Mutation]:
     """Every file of code and config that a record names."""
-    paths = sorted(path for path in {**tree.code, **tree.sources} if is_project_file(path))
+    paths = sorted(path for path in {**tree.code, **tree.sources} if is_within(path))
     for path in paths[::8] if few else paths:
         yield Mutation("code or config edited", path, "edited", append_line)
 

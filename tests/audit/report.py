@@ -20,9 +20,9 @@ from pathlib import Path
 from awduality.audit.check import audit
 from awduality.audit.findings import as_text, exit_code
 from awduality.files import sha256, write_text
-from tests.audit.conftest import CONFIG, commit, copy, git, repository
+from tests.audit.conftest import copy
 from tests.audit.mutations import Mutation, is_found, mutations, of_the_seal
-from tests.conftest import ROOT, run_snakemake
+from tests.conftest import ROOT, SMOKE, commit, git, repository, run_snakemake
 
 BEGIN, END = "<!-- mutations: written by make mutations -->", "<!-- end of mutations -->"
 DOCUMENT = ROOT / "docs/provenance.md"
@@ -32,7 +32,7 @@ def main() -> None:
     """Make the runs, alter the first, write the table."""
     with tempfile.TemporaryDirectory(prefix="awduality-mutations-") as folder:
         finished = repository(Path(folder) / "finished")
-        run_snakemake(finished, *CONFIG)
+        run_snakemake(finished, *SMOKE)
         clean = [(what, passes(tree, config, committed)) for what, tree, config, committed in clean_runs(finished)]
         altered = copy(finished, Path(folder) / "altered")
         seal = sha256(altered / "results/smoke/records/seal.json")
@@ -67,15 +67,15 @@ def clean_runs(finished: Path) -> Iterator[tuple[str, Path, str, bool]]:
     """Runs in which nothing was altered: what was done, tree, config, only what is committed."""
     yield "the run itself", finished, "smoke", False
     tree = Path(shutil.copytree(finished, finished.with_name("again"), symlinks=True))
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     yield "run again with nothing to do", tree, "smoke", False
     edit(tree / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
     commit(tree, "Larger letters")
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     yield "figures drawn again after a committed edit of their code", tree, "smoke", False
     edit(tree / "config/smoke.yaml", "batch_size: [10, 25]", "batch_size: [10, 25, 50]")
     commit(tree, "Another batch size")
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     yield "a value added to a sweep and committed", tree, "smoke", False
     tree = copy(finished, finished.with_name("published"))
     git(tree, "add", "--force", "figures/smoke")
@@ -85,14 +85,14 @@ def clean_runs(finished: Path) -> Iterator[tuple[str, Path, str, bool]]:
     yield "a fresh clone, what is committed", clone, "smoke", True
     for path in [path for suffix in ("png", "svg") for path in (clone / "figures/smoke").glob(f"*.{suffix}")]:
         path.unlink()
-    run_snakemake(clone, "figures", *CONFIG)
+    run_snakemake(clone, "figures", *SMOKE)
     yield "the figures of a clone drawn anew, what is committed", clone, "smoke", True
     tree = repository(finished.with_name("together"))
-    run_snakemake(tree, *CONFIG, "--config", "train_together=True", "name=together")
+    run_snakemake(tree, *SMOKE, "--config", "train_together=True", "name=together")
     yield "all trained in one job, by --config on the command line", tree, "together", False
     tree = repository(finished.with_name("interrupted"))
     interrupt(tree)
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     yield "interrupted while training, and resumed", tree, "smoke", False
 
 
@@ -110,7 +110,7 @@ def interrupt(tree: Path) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *CONFIG],
+        [sys.executable, "-m", "snakemake", *SMOKE],
         cwd=tree,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

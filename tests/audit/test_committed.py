@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
-from tests.audit.conftest import ALL, FIGURES, audit_script, audited, commit, git
+from tests.audit.conftest import ALL, FIGURES, audit_script, audited
 from tests.audit.forging import repaint
 from tests.audit.test_run import edit
+from tests.conftest import commit, git
 
 pytestmark = pytest.mark.slow
 STYLE = "src/awduality/figures/style.py"

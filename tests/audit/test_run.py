@@ -13,19 +13,16 @@ import pytest
 from awduality.files import sha256
 from tests.audit.conftest import (
     ALL,
-    CONFIG,
     FIGURES,
     RECORDS,
     RESULTS,
     STANDARD,
     audit_script,
     audited,
-    commit,
     copy,
-    repository,
 )
 from tests.audit.forging import embed, repaint, reseal, rewrite
-from tests.conftest import run_snakemake
+from tests.conftest import SMOKE, commit, repository, run_snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -555,12 +552,29 @@ def test_a_run_without_results_says_what_to_do(run):
     assert "run Snakemake for this config first" in done.stderr
 
 
+def test_a_clone_that_only_drew_its_figures_again_is_told_to_check_what_is_committed(run):
+    for path in (run / RECORDS).glob("*.json"):
+        if path.stem.partition("-")[0] not in ("draw", "claims", "provenance"):
+            path.unlink()
+    done = audit_script(run, "smoke")
+    assert done.returncode == 2
+    assert "the run is not here" in done.stderr
+    assert "--committed" in done.stderr
+
+
+def test_of_an_incomplete_run_only_the_missing_jobs_are_named_and_no_file_is_called_superfluous(run):
+    for job in ("seal", "figure_numbers", "origin"):
+        (run / RECORDS / f"{job}.json").unlink()
+    found = audited(run, ["bytes"])
+    assert found.named() == {f"{RECORDS}/seal.json"}
+
+
 # Runs that are clean, too
 
 
 def test_a_run_whose_config_was_partly_given_on_the_command_line_is_clean(finished, tmp_path):
     tree = repository(tmp_path / "tree")
-    run_snakemake(tree, *CONFIG, "--config", "train_together=True", "name=together")
+    run_snakemake(tree, *SMOKE, "--config", "train_together=True", "name=together")
     done = audit_script(tree, "together")
     assert done.returncode == 0, done.stdout
     assert 'name: "together"' in done.stdout  # a warning says what the config files do not
@@ -571,9 +585,9 @@ def test_a_run_is_clean_after_its_figures_were_drawn_again_with_other_committed_
     edit(tree / "src/awduality/figures/style.py", '"font.size": 7', '"font.size": 8')
     assert audited(tree).code == 1
     commit(tree, "Larger letters")
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     assert audited(tree, ALL).findings() == []
-    run_snakemake(tree, *CONFIG)
+    run_snakemake(tree, *SMOKE)
     assert audited(tree, ALL).findings() == []
 
 

@@ -13,6 +13,8 @@ from awduality.errors import InputError
 from awduality.files import sha256
 
 SEAL = "seal"
+REDRAWN = ("draw", "claims", "provenance")
+"""Steps that a clone can run without the others."""
 AFTER_SEAL = ("crate",)
 """Jobs that come after the seal: what they make is an export of a sealed run and no part of it."""
 
@@ -38,6 +40,13 @@ class Tree:
             raise InputError(
                 f"there are no records in {self.results}/records: run Snakemake for this config first, or add "
                 f"--committed to check what is committed in {self.figures}"
+            )
+
+        steps = {record["script"] for record in self.records.values()}
+        if not self.unreadable and steps <= {f"scripts/{step}.py" for step in REDRAWN}:
+            raise InputError(
+                f"the run is not here: {self.results} holds only what a clone makes again from the committed numbers. Add "
+                f"--committed to check {self.figures}, or run Snakemake for this config first"
             )
 
     def record_file(self, job: str) -> str:
