@@ -45,7 +45,7 @@ class Tree:
         steps = {record["script"] for record in self.records.values()}
         if not self.unreadable and steps <= {f"scripts/{step}.py" for step in REDRAWN}:
             raise InputError(
-                f"the run is not here: {self.results} holds only what a clone makes again from the committed numbers. Add "
+                f"the run is not here: {self.results} holds only what a clone makes again from committed numbers. Add "
                 f"--committed to check {self.figures}, or run Snakemake for this config first"
             )
 
