@@ -25,6 +25,7 @@ python scripts/audit.py digits --committed                 figures/digits of a c
 python scripts/audit.py digits --rerun sample:5            and five jobs executed again, chosen at random
 python scripts/audit.py trace size --config digits         where a figure or a claim (dropout/gap) comes from
 python scripts/audit.py identify picture.png               which figure an image is
+python scripts/audit.py digits --root ~/unpacked           somebody else's run, checked by code that you trust
 """
 
 
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("config", help="the config's name: digits, mnist, …")
     check.add_argument("--committed", action="store_true", help="only what is committed: figures/<config>")
     check.add_argument("--levels", nargs="+", choices=LEVELS, default=list(LEVELS), help="by default all")
-    check.add_argument("--rerun", metavar="figures|sample:K|all|JOB", help="execute jobs again, in a copy of the tree")
+    check.add_argument("--rerun", metavar="figures|sample:K|all|JOB", help="execute its jobs again, with your rights")
     check.add_argument("--seal", metavar="SHA256", help="the seal that was noted down when the run was made")
     check.add_argument("--json", action="store_true", help="for machines")
     follow = commands.add_parser("trace", help="where a figure or a claim comes from")
@@ -45,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     follow.add_argument("--config", default="digits", help="by default digits")
     find = commands.add_parser("identify", help="which figure an image is")
     find.add_argument("image", type=Path, help="a PNG or SVG file, from wherever")
+    for command in (check, follow, find):
+        command.add_argument("--root", type=Path, default=ROOT, help="another project or unpacked ZIP, not this one")
     return top
 
 
@@ -56,12 +59,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(words)
     status = 0
     if arguments.command == "trace":
-        lines = list(trace(ROOT, arguments.config, arguments.name))
+        lines = list(trace(arguments.root, arguments.config, arguments.name))
     elif arguments.command == "identify":
-        status, lines = identify(ROOT, arguments.image)
+        status, lines = identify(arguments.root, arguments.image)
     else:
         title, levels, closing = audit(
-            ROOT, arguments.config, arguments.levels, arguments.committed, arguments.rerun, arguments.seal
+            arguments.root, arguments.config, arguments.levels, arguments.committed, arguments.rerun, arguments.seal
         )
         text = json.dumps(as_data(title, levels), indent=2) if arguments.json else as_text(title, levels, closing)
         status, lines = exit_code(levels), [text]

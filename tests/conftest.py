@@ -25,7 +25,8 @@ settings.load_profile("awduality")
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("--configfile", "config/smoke.yaml")
 TREE = ("Snakefile", "workflow", "scripts", "config", "profiles", "src", "environment.yml", ".gitignore")
-TREE += ("constraints.txt", "pyproject.toml", "LICENSE", "README.md")  # for the audit and the crate
+TREE += ("constraints.txt", "pyproject.toml", "LICENSE", "README.md", "docs")  # for the audit and the crate
+TREE += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from awduality.errors import InputError
+from awduality.files import sha256
 from awduality.ledger import Ledger, current, kept
-from awduality.records import write_record
+from awduality.records import begin, write_record
 
 _REPORT_EVERY = 10.0  # seconds between two progress lines where there is no terminal
 
@@ -45,10 +46,13 @@ def _note(step: Ledger, script: str, given: list[str], arguments: argparse.Names
     def is_file(value: Any) -> bool:
         return isinstance(value, Path) or (isinstance(value, list) and any(isinstance(item, Path) for item in value))
 
-    step.script, step.arguments, step.record, step.after = script, given, arguments.record, arguments.after
+    step.script, step.arguments, step.record = script, given, arguments.record
+    step.after = {path: sha256(path) for path in arguments.after}
     step.parameters = {
         name: value for name, value in vars(arguments).items() if name not in ("record", "after") and not is_file(value)
     }
+    if step.record is not None:
+        begin(step, Path.cwd())
 
 
 def recorded(main: Callable[[list[str] | None], None]) -> Callable[..., None]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
     "AWDUALITY_DEVICE",
     "CUBLAS_WORKSPACE_CONFIG",
     "MKL_CBWR",
     "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
     "OPENBLAS_CORETYPE",
     "OPENBLAS_NUM_THREADS",
@@ -33,7 +35,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "libraries": blas(),
         "torch": torch_build(),

@@ -1,7 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then moved into place.
 
 A killed job, a full disk or a read-only folder leaves the previous file as it was. What a step reads and writes through
-here is noted in its ledger, with the digest of the very bytes.
+here is noted in its ledger with its digest.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ def sha256(path: Path) -> str:
 def reading(path: Path) -> Path:
     """The path, after a note in the step's ledger that this file is read."""
     if (step := current()) is not None:
-        step.inputs[path.resolve()] = entry(path)
+        step.inputs[absolute(path)] = entry(path)
     return path
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path, links left as they are: ``results`` may be a link to a larger disk."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def entry(path: Path) -> FileEntry:
@@ -59,7 +64,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
         if (step := current()) is not None:
-            step.outputs[path.resolve()] = entry(temporary)
+            step.outputs[absolute(path)] = entry(temporary)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)

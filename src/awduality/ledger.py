@@ -45,7 +45,9 @@ class Ledger:
     arguments: list[str] = field(default_factory=list)  # as given on the command line
     parameters: dict[str, Any] = field(default_factory=dict)  # as parsed, by name
     record: Path | None = None  # where the record goes
-    after: list[Path] = field(default_factory=list)  # the records of the steps that made the inputs
+    after: dict[Path, str] = field(default_factory=dict)  # records of the steps that made the inputs, with SHA-256
+    code: dict[str, str] = field(default_factory=dict)  # path -> SHA-256 of the modules loaded when the step began
+    git: dict[str, Any] = field(default_factory=dict)  # commit and state of the working tree then
     inputs: dict[Path | str, FileEntry] = field(default_factory=dict)  # a name instead of a path: not a file
     outputs: dict[Path | str, FileEntry] = field(default_factory=dict)
     streams: list[OpenedStream] = field(default_factory=list)

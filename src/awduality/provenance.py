@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from awduality.errors import InputError
-from awduality.records import PLUMBING, digest_of, figure_digest
+from awduality.records import digest_of, figure_digest, without_plumbing
 
 Record = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def provenance(records: Sequence[Record], origin_file: tuple[str, str], tables: 
             numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
             figures[record["parameters"]["figure"]] = {
                 "id": figure_digest(record["code"], record["parameters"], numbers),
-                "code": [path for path in record["code"] if path not in PLUMBING],
+                "code": sorted(without_plumbing(record["code"])),
                 "parameters": record["parameters"],
                 "numbers": numbers,
             }
@@ -102,12 +102,12 @@ def background(records: Sequence[Record]) -> dict[str, Any]:
     """What the jobs ran on.
 
     Returns:
-        ``code`` (path → SHA-256), ``packages`` and ``python`` (versions), ``numerics`` (classes): each value a list, of
-        more than one entry only where the jobs differ.
+        ``code`` (path → SHA-256, without the plumbing), ``packages`` and ``python`` (versions), ``numerics`` (classes):
+        each value a list, of more than one entry only where the jobs differ.
     """
     environments = [record["environment"] for record in records]
     return {
-        "code": _alternatives(record["code"] for record in records),
+        "code": _alternatives(without_plumbing(record["code"]) for record in records),
         "packages": _alternatives(environment["packages"] for environment in environments),
         "python": sorted({environment["python"] for environment in environments}),
         "numerics": sorted({name for record in records if (name := numerics_class(record))}),

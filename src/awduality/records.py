@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from awduality.environment import environment, git_state
-from awduality.files import sha256, write_text
+from awduality.files import absolute, sha256, write_text
 from awduality.ledger import FileEntry, Ledger, current
 
 FORMAT = "awduality-record/1"
@@ -29,7 +29,7 @@ PLUMBING = tuple(
     f"src/awduality/{name}.py"
     for name in ("__init__", "commandline", "environment", "errors", "files", "ledger", "records")
 )
-"""Code that carries numbers about and cannot change them: no part of a figure's id."""
+"""Code that carries numbers about and says where they come from: no part of a figure's id, nor of what is committed."""
 
 
 def canonical(value: Any) -> str:
@@ -49,11 +49,13 @@ def file_name(path: Path | str, root: Path) -> str:
     """
     if isinstance(path, str):
         return path
-    data = Path(os.environ.get("AWDUALITY_DATA", "data"))
-    for place, prefix in ((root / data, DATA_ROOT), (root, "")):
-        if path.resolve().is_relative_to(place.resolve()):
-            return prefix + path.resolve().relative_to(place.resolve()).as_posix()
-    return f"{OUTSIDE}{path.name}"
+    file, project = absolute(path), absolute(root)
+    data = absolute(project / (os.environ.get("AWDUALITY_DATA") or "data"))
+    places = [(place, prefix) for place, prefix in ((project, ""), (data, DATA_ROOT)) if file.is_relative_to(place)]
+    if not places:
+        return f"{OUTSIDE}{path.name}"
+    place, prefix = max(places, key=lambda found: len(found[0].parts))  # one may lie within the other
+    return prefix + file.relative_to(place).as_posix()
 
 
 def is_within(name: str) -> bool:
@@ -61,6 +63,11 @@ def is_within(name: str) -> bool:
     path = PurePosixPath(name)
     no_file = re.fullmatch(r"[\w.]+ \(\w+\)", name)  # sklearn.datasets.load_digits (pixels)
     return not (no_file or name.startswith((DATA_ROOT, OUTSIDE)) or path.is_absolute() or ".." in path.parts)
+
+
+def begin(step: Ledger, root: Path) -> None:
+    """Note what runs, as it is when the step begins: somebody may edit code or commit while it works."""
+    step.code, step.git = code_digests(step, root), git_state(root)
 
 
 def code_digests(step: Ledger, root: Path) -> dict[str, str]:
@@ -79,13 +86,17 @@ def figure_id(step: Ledger, root: Path) -> str:
     Neither times nor places enter, nor code that cannot change what is drawn (``PLUMBING``).
     """
     inputs = {path.name: entry.sha256 for path, entry in step.inputs.items() if isinstance(path, Path)}
-    return figure_digest(code_digests(step, root), step.parameters, inputs)
+    return figure_digest({**code_digests(step, root), **step.code}, step.parameters, inputs)
 
 
 def figure_digest(code: Mapping[str, str], parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """The figure id of given code (path → digest), parameters and numbers (file name → digest)."""
-    drawing = {path: digest for path, digest in code.items() if path not in PLUMBING}
-    return digest_of({"code": drawing, "inputs": dict(inputs), "parameters": dict(parameters)})
+    return digest_of({"code": without_plumbing(code), "inputs": dict(inputs), "parameters": dict(parameters)})
+
+
+def without_plumbing(code: Mapping[str, str]) -> dict[str, str]:
+    """Code files (path → digest) but those of ``PLUMBING``."""
+    return {path: digest for path, digest in code.items() if path not in PLUMBING}
 
 
 def current_figure() -> tuple[str, dict[str, str]] | None:
@@ -104,8 +115,8 @@ def compose(step: Ledger, root: Path) -> dict[str, Any]:
         found = [{"path": file_name(p, root), "bytes": e.size, "sha256": e.sha256} for p, e in files.items()]
         return sorted(found, key=lambda entry: str(entry["path"]))
 
-    makers = {path.resolve() for path in step.after}
-    words = [file_name(Path(word), root) if Path(word).is_absolute() else word for word in step.arguments]
+    makers = {absolute(path) for path in step.after}
+    words = [file_name(Path(word), root) if _leads_out(word) else word for word in step.arguments]
     record = {
         "format": FORMAT,
         "job": step.record.stem,
@@ -114,16 +125,22 @@ def compose(step: Ledger, root: Path) -> dict[str, Any]:
         "parameters": step.parameters,
         "inputs": entries({path: entry for path, entry in step.inputs.items() if path not in makers}),
         "outputs": entries(step.outputs),
-        "after": [{"path": file_name(path, root), "sha256": sha256(path)} for path in sorted(step.after)],
-        "code": code_digests(step, root),
+        "after": [{"path": file_name(path, root), "sha256": digest} for path, digest in sorted(step.after.items())],
+        "code": {**code_digests(step, root), **step.code},  # loaded later; loaded when the step began
         "streams": drawn_streams(step),
-        "git": git_state(root),
+        "git": step.git,
         "environment": environment(),
         "started": step.started.isoformat(timespec="milliseconds"),
         "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "exit_status": 0,  # a job that fails leaves no record
     }
     return {**record, "digest": digest_of(record)}
+
+
+def _leads_out(word: str) -> bool:
+    """Whether a word of a command line may tell of folders that are no part of the project."""
+    path = PurePosixPath(word)
+    return path.is_absolute() or ".." in path.parts
 
 
 def drawn_streams(step: Ledger) -> list[dict[str, Any]]:

@@ -19,7 +19,6 @@ FLOORS = [
     "environment",
     "records",
     "provenance",
-    "crate",
     "commandline",
     "data",
     "plan",
@@ -33,6 +32,7 @@ FLOORS = [
     "claims",
     "figures",
     "audit",
+    "crate",
 ]
 
 

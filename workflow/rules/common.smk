@@ -87,7 +87,12 @@ def code(script):
     Given to the jobs as a param, not as input files: digests, unlike times, are the same in a fresh clone or after switching
     branches, so that neither makes committed numbers look out of date and asks for the run behind them.
     """
-    return [f"{path}={hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:12]}" for path in code_files(script)]
+    return digests(code_files(script))
+
+
+def digests(paths):
+    """Files as ``file=digest``."""
+    return [f"{path}={hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:12]}" for path in paths]
 
 
 def code_files(script):

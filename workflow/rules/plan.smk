@@ -3,8 +3,6 @@
 
 rule plan:
     """The complete config, and every run once with its settings, seed, shard and sweeps."""
-    input:
-        sources=config_files(),
     output:
         config=RESULTS / "config.json",
         plan=RESULTS / "plan.json",
@@ -15,8 +13,10 @@ rule plan:
         ENVIRONMENT
     params:
         config=as_json(CONFIG),
+        sources=config_files(),
+        digests=digests(config_files()),
         code=code("scripts/plan.py"),
     shell:
-        "python scripts/plan.py --config {params.config:q} --sources {input.sources:q}"
+        "python scripts/plan.py --config {params.config:q} --sources {params.sources:q}"
         " --config-out {output.config} --plan-out {output.plan} --record {output.record}"
         " 2>&1 | tee {log}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from awduality.audit.contents import AGAIN
@@ -14,7 +14,7 @@ from awduality.audit.shape import Record
 from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
 from awduality.records import figure_digest
 
-RERUN = "run Snakemake for this config again: it repeats what is out of step"
+RERUN = "delete the record of the job that is out of step and run Snakemake for this config again, which repeats it"
 
 
 def check_chain(tree: Tree) -> Level:
@@ -39,16 +39,25 @@ def _records_named(tree: Tree) -> Iterator[Finding]:
                 wrong.setdefault(entry["path"], (entry["sha256"], []))[1].append(job)
     for path, (digest, jobs) in wrong.items():
         found = tree.digest(path)
+        if {*jobs} <= {*AFTER_SEAL} and path == tree.record_file(SEAL) and found:
+            advice = f"snakemake crate makes it anew; or delete {listed(_own_files(tree, jobs))}"
+            yield Finding("warning", tree.record_file(jobs[0]), "an export of this run", "one of an earlier run", advice)
+            continue
         expected = f"{short(digest)}, as the records of {listed(jobs)} say"
         yield Finding("failed", path, expected, f"{short(found)}: replaced since" if found else "missing", AGAIN)
     if SEAL in tree.records:
         sealed = {entry["path"] for entry in tree.records[SEAL]["after"]}
         for job in tree.records:
             if job not in (SEAL, *AFTER_SEAL) and tree.record_file(job) not in sealed:
-                advice = "delete it with what it made, or run Snakemake for this config again"
-                yield Finding(
-                    "failed", tree.record_file(job), "a record that the seal names", "the seal does not know it", advice
-                )
+                found = "the seal does not know it: a job of an earlier run with another plan, or put there by hand"
+                advice = f"delete {listed(_own_files(tree, [job]))}"
+                yield Finding("failed", tree.record_file(job), "a record that the seal names", found, advice)
+
+
+def _own_files(tree: Tree, jobs: Iterable[str]) -> list[str]:
+    """The records of jobs, and what they alone made."""
+    made = [entry["path"] for job in jobs for entry in tree.records[job]["outputs"]]
+    return [*map(tree.record_file, jobs), *(path for path in made if len(tree.makers[path]) == 1)]
 
 
 def _commands(tree: Tree) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ _SHAPES: Mapping[str, dict[str, Any]] = {
     },
 }
 
+HERE = "the code here"
 RESTORE = "git restore it, or make it again with Snakemake and commit it with its provenance.json"
 
 
@@ -162,7 +163,10 @@ def _code(it: Committed) -> Level:
         commit, finding = _commit_of(it, what, files)
         said.append(f"{what}: {commit}")
         level.findings += [finding] if finding else []
-        level.findings += pins(it.root, background["packages"]) if commit == "the code here" else []
+        if what != "numbers" and commit not in ("", HERE):
+            advice = "snakemake figures draws and judges anew from the committed numbers; commit what it makes"
+            level.findings.append(Finding("warning", it.folder, f"{what} made by the code here", commit, advice))
+        level.findings += pins(it.root, background["packages"]) if commit == HERE else []
     level.done = "; ".join(said)
     return level
 
@@ -177,7 +181,7 @@ def _commit_of(it: Committed, what: str, files: Mapping[str, list[str]]) -> tupl
     wanted = {path: digests[0] for path, digests in files.items()}
     differing = [path for path, digest in wanted.items() if digest_if_file(it.root / path) != digest]
     if not differing:
-        return "the code here", None
+        return HERE, None
     commits = _history(it.root, sorted(wanted))
     for commit in commits or []:
         if digests_at(it.root, commit, wanted) == wanted:
@@ -207,7 +211,7 @@ def _history(root: Path, paths: list[str]) -> list[str] | None:
 
 
 def _age(root: Path, commit: str) -> str:
-    return f"{_git(root, 'rev-list', '--count', f'{commit}..HEAD')} commits before this one"
+    return f"{_git(root, 'rev-list', '--count', f'{commit}..HEAD')} commits ago"
 
 
 def _science(it: Committed) -> Level:

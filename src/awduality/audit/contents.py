@@ -72,9 +72,9 @@ def origin_of(root: Path, path: str, config: str) -> str:
         if figure == origin[0]:
             place = f"{config}/{Path(path).stem}"
             return f": it carries the id of the figure {name}" + (
-                ", so it was repainted or saved again by another program" if name == place else ""
+                ", so it was repainted, saved again by another program, or drawn with other versions of the packages" if name == place else ""
             )
-    return f": it carries the figure id {origin[0][:12]}…, of another run"
+    return f": it carries the id {origin[0][:12]}…, of no figure known here"
 
 
 def known_figures(root: Path) -> Iterator[tuple[str, str]]:
@@ -110,7 +110,7 @@ def _raw_data(tree: Tree) -> Iterator[Finding]:
 
 def _unlisted(tree: Tree) -> Iterator[Finding]:
     seal = tree.records.get(SEAL)
-    sealed = {entry["path"] for entry in seal["after"]} if seal else set()
+    recorded = {tree.record_file(job) for job in tree.records}  # whether the seal knows them: level 2
     late = {tree.record_file(job) for job in (SEAL, *AFTER_SEAL)}
     exports = {f"{tree.results}/{job}.zip" for job in AFTER_SEAL}
     if seal is None:
@@ -123,7 +123,7 @@ def _unlisted(tree: Tree) -> Iterator[Finding]:
         if (tree.root / path).is_symlink():
             found = "a link, which may lead to another file tomorrow"
             yield Finding("failed", path, "a file of its own", found, "put what it leads to in its place")
-        elif path in tree.makers or path in late or path in sealed or path in tree.unreadable:
+        elif path in tree.makers or path in late or path in recorded or path in tree.unreadable:
             continue
         elif seal is not None:  # of an incomplete run, committed figures may still lie there, of which nothing is known
             found = "a file, put there by hand or left by an earlier run of another plan"

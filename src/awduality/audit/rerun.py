@@ -25,6 +25,8 @@ from awduality.environment import VARIABLES
 from awduality.errors import InputError
 from awduality.records import OUTSIDE, is_within
 
+PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TMPDIR")
+"""The environment variables that a job executed again gets beside those of its record: no tokens, no passwords."""
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
 _STATUS: Mapping[str, Status] = {"DIFFERS": "failed", "NOT CHECKABLE": "not checked", "CLAIMS HOLD": "warning"}
 NOT_RERUN = ("seal", "crate")
@@ -76,11 +78,14 @@ def rerun(tree: Tree, jobs: Sequence[str]) -> Level:
 
 
 def _execute_all(again: Again, jobs: Sequence[str], why: str) -> None:
-    """Execute jobs, as many at a time as there are processors, each after those that it depends on."""
+    """Execute jobs, one per processor at a time (on a GPU in turn), each after those that it depends on."""
     sorter = TopologicalSorter({job: again.tree.ancestors(job) & {*jobs} for job in jobs})
     sorter.prepare()
     running: dict[Future[None], str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    environments = [again.tree.records[job]["environment"] for job in jobs]
+    takes_turns = any(environment["torch"] and environment["torch"]["gpu"] for environment in environments)
+    pool = ThreadPoolExecutor(1 if takes_turns else os.cpu_count())
+    try:
         for number in range(1, len(jobs) + 1):
             running |= {pool.submit(again.execute, job): job for job in sorter.get_ready()}
             done = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
@@ -88,6 +93,8 @@ def _execute_all(again: Again, jobs: Sequence[str], why: str) -> None:
             job = running.pop(done)
             sorter.done(job)
             sys.stderr.write(f"  {why}, {number} of {len(jobs)}: {job}\n")
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Again:
@@ -124,9 +131,11 @@ class Again:
             again = read_record(place / self.tree.record_file(record["job"]))
         except ValueError:
             return False
-        kernel = {"platform": ""}  # another version of the operating system's kernel rounds no number otherwise
-        same = {**again["environment"], **kernel} == {**record["environment"], **kernel}
-        return same and again["inputs"] == record["inputs"]
+        here, there = (
+            {**found["environment"], "variables": {**found["environment"]["variables"], "AWDUALITY_DEVICE": ""}}
+            for found in (again, record)
+        )
+        return here == there and again["inputs"] == record["inputs"]
 
     def differing(self) -> set[str]:
         """The jobs of which an output came out otherwise, beyond tolerance."""
@@ -182,8 +191,11 @@ class Again:
         words = shlex.split(record["command"])
         data = self.tree.root / os.environ.get("AWDUALITY_DATA", "data")
         recorded = {n: value for n, value in record["environment"]["variables"].items() if n in VARIABLES}
-        kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment = {**kept, **recorded, "PYTHONPATH": str(place / "src")}
+        torch = record["environment"]["torch"]
+        if torch and not torch["gpu"]:
+            environment["AWDUALITY_DEVICE"] = "cpu"
         environment["AWDUALITY_DATA"] = str(data.resolve())
         done = subprocess.run(
             [sys.executable, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, check=False

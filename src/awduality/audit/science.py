@@ -11,6 +11,7 @@ from typing import Any
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.tree import Tree, digest_if_file
+from awduality.records import OUTSIDE, is_within
 
 TOLERANCE = 1e-9
 """Relative; for effects and p-values computed again with other versions or on another processor."""
@@ -68,8 +69,11 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
 
     if not isinstance(wanted, dict):
         return
-    files = [root / path for path in sources if path.startswith("config/") and path != "config/claims.yaml"]
-    files = [path for path in files if path.name != "config.yaml" and path.suffix in (".yaml", ".yml")]
+    if any(path.startswith(OUTSIDE) for path in sources):  # level 4 says that it cannot be checked
+        return
+    known = ("config/config.yaml", "config/claims.yaml")
+    files = [path for path in sources if path.endswith((".yaml", ".yml")) and path not in known and is_within(path)]
+    files = [path for path in files if not path.startswith("workflow/schemas/")]
     try:
         default, schema = (
             yaml.safe_load((root / path).read_text(encoding="utf-8"))
@@ -77,7 +81,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
         )
         overlay: dict[str, Any] = {}
         for path in files:
-            overlay |= yaml.safe_load(path.read_text(encoding="utf-8"))
+            overlay |= yaml.safe_load((root / path).read_text(encoding="utf-8"))
         found = resolve(default, overlay, schema)
     except (OSError, yaml.YAMLError, InputError) as error:
         yield Finding("failed", listed(sources), "a config that can be used", str(error), "take the change back")
@@ -86,7 +90,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
     if other:
         expected = "; ".join(f"{key}: {json.dumps(wanted.get(key))}, as {recorded} says" for key in other)
         said = "; ".join(f"{key}: {json.dumps(found.get(key))}" for key in other)
-        names = ["config/config.yaml", *(f"config/{file.name}" for file in files)]
+        names = ["config/config.yaml", *files]
         edited = [name for name in names if digest_if_file(root / name) not in sources.get(name, ())]
         advice = "take the change back, or run again with it"
         if not edited:
@@ -194,11 +198,17 @@ def _data(tree: Tree) -> Iterator[Finding]:
 
 
 def _embedded(recorded: Mapping[str, str]) -> Iterator[Finding]:
-    name = "sklearn.datasets.load_digits (pixels)"
-    if name in recorded:
-        from awduality.data.sources import load
+    """The digits that were read are those that scikit-learn holds here."""
+    from awduality.data.sources import load
+    from awduality.errors import InputError
 
-        found = load("digits", Path()).files[name]
-        if found != recorded[name]:
-            advice = "install the pinned scikit-learn (constraints.txt), or run again"
-            yield Finding("failed", name, short(recorded[name]), short(found), advice)
+    advice = "install the pinned scikit-learn (constraints.txt), or run again"
+    if any(name.startswith("sklearn.") for name in recorded):
+        try:
+            held = load("digits", Path()).files
+        except InputError as error:
+            yield Finding("failed", "sklearn.datasets.load_digits", "the known digits", str(error), advice)
+            return
+        for name, digest in held.items():
+            if recorded.get(name) != digest:
+                yield Finding("failed", name, short(recorded.get(name)), short(digest), advice)

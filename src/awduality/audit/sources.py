@@ -65,38 +65,48 @@ def _outside(tree: Tree) -> Iterator[Finding]:
 
 def _commits(tree: Tree) -> Iterator[Finding]:
     """What ran is what the recorded commit holds."""
-    wanted: dict[str | None, dict[str, str]] = {}  # commit -> path -> digest
-    dirty: dict[str | None, bool] = {}
-    jobs: dict[str | None, list[str]] = {}
+    states: dict[tuple[str | None, bool], list[str]] = {}  # commit, with uncommitted changes -> jobs
     for job, record in tree.records.items():
-        commit = record["git"]["commit"]
-        jobs.setdefault(commit, []).append(job)
-        dirty[commit] = dirty.get(commit, False) or bool(record["git"]["dirty"])
-        files = wanted.setdefault(commit, {})
-        files |= record["code"]
-        files |= {e["path"]: e["sha256"] for e in record["inputs"] if e["path"] in tree.sources}
-    for commit, files in wanted.items():
+        states.setdefault((record["git"]["commit"], bool(record["git"]["dirty"])), []).append(job)
+    for (commit, dirty), jobs in states.items():
         name = f"commit {commit[:10]}" if commit else "commit"
-        files = {path: digest for path, digest in files.items() if is_within(path)}
-        ran = f"as {listed(jobs[commit])} ran them"
+        files = _used(tree, jobs)
+        ran = f"{len(files)} files, as {listed(jobs)} ran them"
         if commit is None:
             advice = "run in a git repository, so that others can get back to the code"
-            yield Finding("not checked", name, f"that of {len(files)} files, {ran}", "made outside git", advice)
-            continue
-        held = digests_at(tree.root, commit, files)
-        if held is None:
-            advice = "check in a clone of the repository that has this commit (a shallow one may lack it)"
-            yield Finding("not checked", name, f"{len(files)} files, {ran}", "no such commit here", advice)
-            continue
-        other = [path for path, digest in files.items() if held.get(path) != digest]
-        if other and dirty[commit]:
-            advice = "commit, and run again, so that others can get back to the code"
-            yield Finding("not checked", name, "the code that ran", f"uncommitted changes in {listed(other)}", advice)
-        elif other:
-            advice = "the record names another commit than the code comes from: do not trust it"
-            yield Finding(
-                "failed", name, "the code that ran, in a clean tree", f"it differs in {listed(other)}", advice
-            )
+            yield Finding("not checked", name, ran, "made outside git", advice)
+        elif (held := digests_at(tree.root, commit, files)) is None:
+            found = "no such commit here, or no git repository, as in an unpacked ZIP"
+            advice = "check in a full clone; here, leave this level out: --levels bytes chain plan"
+            yield Finding("not checked", name, ran, found, advice)
+        else:
+            yield from _against(name, dirty, files, held)
+
+
+def _used(tree: Tree, jobs: Iterable[str]) -> dict[str, str]:
+    """Path → SHA-256 of all code and config files that jobs used."""
+    files: dict[str, str] = {}
+    for record in (tree.records[job] for job in jobs):
+        read = {entry["path"]: entry["sha256"] for entry in record["inputs"] if entry["path"] in tree.sources}
+        files |= {path: digest for path, digest in {**record["code"], **read}.items() if is_within(path)}
+    return files
+
+
+def _against(name: str, dirty: bool, files: Mapping[str, str], held: Mapping[str, str]) -> Iterator[Finding]:
+    """Compare files with those that a commit holds."""
+    missing = [path for path in files if path not in held]
+    other = [path for path, digest in files.items() if held.get(path, digest) != digest]
+    advice = "commit, and run again, so that others can get back to the code"
+    if missing:
+        found = f"files that were never committed: {listed(missing)}"
+        yield Finding("not checked", name, "all code and config that ran", found, advice)
+    if other and dirty:
+        found = f"uncommitted changes in {listed(other)}"
+        yield Finding("not checked", name, "all code and config that ran", found, advice)
+    elif other:
+        advice = "the record names another commit than the code comes from: do not trust it"
+        found = f"it differs in {listed(other)}"
+        yield Finding("failed", name, "all code and config that ran, in a clean tree", found, advice)
 
 
 def digests_at(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str] | None:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
+from awduality.audit.shape import read_record
 from awduality.errors import InputError
-from awduality.files import entry, read_json, write_atomically
+from awduality.files import entry, write_atomically
 from awduality.ledger import FileEntry
 from awduality.provenance import check_whole
-from awduality.records import FORMAT, file_name, is_within
+from awduality.records import file_name, is_within
 
 Record = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ METADATA = "ro-crate-metadata.json"
 FOLDERS = ("workflow", "profiles", "scripts", "src/awduality")
 SUFFIXES = (".py", ".rst", ".smk", ".yaml")
 DOCUMENTS = ("Snakefile", "constraints.txt", "pyproject.toml", "environment.yml", "LICENSE", "README.md")
+DOCUMENTS += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "docs/provenance.md", "docs/replication.md")
 
 
 @dataclass(frozen=True)
@@ -102,30 +104,30 @@ def write_crate(path: Path, run: SealedRun, metadata: Mapping[str, Any], root: P
 
 def _sealed_records(seal: Path, root: Path) -> dict[str, Record]:
     """The records that the seal names, by path, in the order in which their jobs began, and the seal."""
-    try:
-        last = read_json(seal)
-    except FileNotFoundError:
+    if not seal.exists():
         raise InputError(
             f"{seal} does not exist: only a finished run can be exported. Let `snakemake` finish, then export again"
-        ) from None
-    _check(last, seal)
+        )
+    last = _read(seal)
     if last["job"] != "seal":
         raise InputError(f"{seal} is the record of {last['job']!r}: name seal.json, the record of the run's last job")
     records: dict[str, Record] = {}
     for named in last["after"]:
         if (found := _present(named["path"], root).sha256) != named["sha256"]:
             raise _altered(named["path"], found, named["sha256"], "seal")
-        records[named["path"]] = json.loads((root / named["path"]).read_text(encoding="utf-8"))
-        _check(records[named["path"]], root / named["path"])
+        records[named["path"]] = _read(root / named["path"])
     begun = sorted(records, key=lambda path: (records[path]["started"], path))
     return {**{path: records[path] for path in begun}, file_name(seal, root): last}
 
 
-def _check(record: Record, path: Path) -> None:
-    """Refuse what is no record, or not whole."""
-    if record.get("format") != FORMAT:
-        raise InputError(f"{path} is no record: got format {record.get('format')!r}, wanted {FORMAT!r}")
+def _read(path: Path) -> Record:
+    """Read a record; refuse what is none, or not whole."""
+    try:
+        record = read_record(path)
+    except ValueError as error:
+        raise InputError(f"{path} is no record: {error}. Delete it and run `snakemake` again") from None
     check_whole(record)
+    return record
 
 
 def _named(record: Record) -> dict[str, str]:

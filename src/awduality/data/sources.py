@@ -57,6 +57,11 @@ class IdxSource:
     digests: Mapping[str, str]  # file name -> SHA-256 of the uncompressed file, where known
 
 
+_DIGITS = {  # SHA-256 of the arrays as bytes (uint8; int64, little-endian), scikit-learn 1.9.1
+    "pixels": "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
+    "labels": "a3c91c262eddcf7ba8f0e37507c30284493c9b20412ffe4af30d536401f7ba21",
+}
+
 _SIZES = {  # bytes of the uncompressed files: 16 or 8 of header, then one byte a pixel or label
     "train-images-idx3-ubyte": 16 + 60_000 * 784,
     "train-labels-idx1-ubyte": 8 + 60_000,
@@ -145,10 +150,18 @@ def _load_digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    pixels = digits.data.astype(np.uint8)
-    name, digest = "sklearn.datasets.load_digits (pixels)", hashlib.sha256(pixels.tobytes()).hexdigest()
-    if (step := current()) is not None:
-        step.inputs[name] = FileEntry(pixels.nbytes, digest)
+    pixels, labels = digits.data.astype(np.uint8), digits.target.astype(np.int64)
+    files = {}
+    for part, array in (("pixels", pixels), ("labels", labels)):
+        name, digest = f"sklearn.datasets.load_digits ({part})", hashlib.sha256(array.tobytes()).hexdigest()
+        if digest != _DIGITS[part]:
+            raise InputError(
+                f"{name} are not those of the known dataset: got SHA-256 {digest}, wanted {_DIGITS[part]}. Install "
+                "scikit-learn anew, at the version in constraints.txt"
+            )
+        if (step := current()) is not None:
+            step.inputs[name] = FileEntry(array.nbytes, digest)
+        files[name] = digest
     return Dataset(
         title="Optical recognition of handwritten digits (the copy embedded in scikit-learn)",
         licence="CC BY 4.0",
@@ -156,12 +169,12 @@ def _load_digits() -> Dataset:
         classes=tuple("0123456789"),
         scale=16.0,
         train_pixels=pixels,
-        train_labels=digits.target.astype(np.int64),
+        train_labels=labels,
         test_pixels=None,
         test_labels=None,
         held_out=500,
-        files={name: digest},
-        verified=False,
+        files=files,
+        verified=True,
     )
 
 

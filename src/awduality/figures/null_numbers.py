@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from awduality.figures.numbers import spread
-from awduality.files import read_arrays, read_frame
+from awduality.factors import BASELINE
+from awduality.files import read_arrays, read_frame, read_json
 
 Row = dict[str, Any]
 
@@ -29,8 +30,9 @@ class NullResults:
 
 
 def read_nulls(folder: Path) -> NullResults:
-    """Read ``results/<config>/nulls``."""
-    paths = sorted((folder / "nulls").glob("*.csv"))
+    """Read ``results/<config>/nulls`` of the baseline's shards in the plan."""
+    planned = {run["shard"] for run in read_json(folder / "plan.json")["runs"]}
+    paths = [folder / "nulls" / f"{shard}.csv" for shard in sorted(planned) if shard.startswith(f"{BASELINE}-")]
     arrays: dict[str, np.ndarray] = {}
     for path in paths:
         arrays |= read_arrays(path.with_suffix(".safetensors"))
