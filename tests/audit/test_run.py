@@ -167,6 +167,13 @@ def test_a_dropped_seed_is_found_by_the_plan_alone_when_everything_is_sealed_aga
     assert "(seed 1)" in found.text("plan")
 
 
+def test_a_run_that_counts_twice_is_found_by_the_plan_when_everything_is_sealed_again(run):
+    path = run / FIGURES / "runs.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    reseal(run)
+    assert audited(run).named() == {f"{FIGURES}/runs.csv"}
+
+
 @pytest.mark.parametrize(
     "extra", [f"{FIGURES}/more.png", f"{RESULTS}/runs/.hidden", f"{RECORDS}/old/plan.json", f"{RESULTS}/a/b/c.csv"]
 )

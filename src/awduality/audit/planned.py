@@ -167,7 +167,10 @@ def compare_numbers(root: Path, figures: str, seeds: int, expected: Mapping[str,
     """The tables beside the figures hold every run and every value of a plan."""
     path = f"{figures}/runs.csv"
     declared = {run["id"] for run in expected["runs"]}
-    present = {row.get("run") for row in _rows(root, path)}
+    rows = Counter((row.get("run"), row.get("layer"), row.get("pairing")) for row in _rows(root, path))
+    present = {run for run, _, _ in rows}
+    if twice := [f"{run} {layer} {pairing}" for (run, layer, pairing), count in rows.items() if count > 1]:
+        yield Finding("failed", path, "every run once per layer and pairing", f"twice: {listed(twice, 3)}", AGAIN)
     if missing := declared - present:
         yield Finding(
             "failed", path, f"every run that the config declares: {listed(missing, 3)}", "no such rows", AGAIN
