@@ -41,7 +41,9 @@ def _records_named(tree: Tree) -> Iterator[Finding]:
         found = tree.digest(path)
         if {*jobs} <= {*AFTER_SEAL} and path == tree.record_file(SEAL) and found:
             advice = f"snakemake crate makes it anew; or delete {listed(_own_files(tree, jobs))}"
-            yield Finding("warning", tree.record_file(jobs[0]), "an export of this run", "one of an earlier run", advice)
+            yield Finding(
+                "warning", tree.record_file(jobs[0]), "an export of this run", "one of an earlier run", advice
+            )
             continue
         expected = f"{short(digest)}, as the records of {listed(jobs)} say"
         yield Finding("failed", path, expected, f"{short(found)}: replaced since" if found else "missing", AGAIN)

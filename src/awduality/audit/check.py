@@ -64,7 +64,10 @@ def audit(
         found[0].findings.append(Finding("failed", tree.record_file(SEAL), short(seal), short(digest), advice))
     if again is not None:
         found.append(_checked("re-execution", lambda it: rerun(it, jobs), tree, tree.results))
-    noted = ["Seal of this run; noted down, it lets a later audit (--seal) tell whether anything was changed:", f"  {digest}"]
+    noted = [
+        "Seal of this run; noted down, it lets a later audit (--seal) tell whether anything was changed:",
+        f"  {digest}",
+    ]
     return f"Audit of results/{config} and figures/{config}", found, noted if digest else []
 
 

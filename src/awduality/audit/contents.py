@@ -69,11 +69,10 @@ def origin_of(root: Path, path: str, config: str) -> str:
     if origin is None:
         return ": an image without a figure id, so not as this pipeline draws it"
     for name, figure in known_figures(root):
+        if figure == origin[0] and name == f"{config}/{Path(path).stem}":
+            return ": it carries its own id, so it was repainted, saved again, or drawn with other versions of packages"
         if figure == origin[0]:
-            place = f"{config}/{Path(path).stem}"
-            return f": it carries the id of the figure {name}" + (
-                ", so it was repainted, saved again by another program, or drawn with other versions of the packages" if name == place else ""
-            )
+            return f": it carries the id of the figure {name}"
     return f": it carries the id {origin[0][:12]}…, of no figure known here"
 
 

@@ -142,7 +142,9 @@ def identify(root: Path, image: Path) -> tuple[int, list[str]]:
         if origin and origin[0] == identifier:
             originals = ", ".join(f"figures/{config}/{name}.{suffix}" for suffix in ("png", "svg"))
             lines.append(f"  It carries the id of the figure {name} of {config}, but its bytes are not those recorded:")
-            lines.append("  it was repainted, saved again by another program, or drawn with other versions of the packages.")
+            lines.append(
+                "  it was repainted, saved again by another program, or drawn with other versions of the packages."
+            )
             lines.append("  Compare it with the original:")
             return 1, [*lines, f"  {originals}"]
     if origin:

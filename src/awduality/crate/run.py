@@ -26,8 +26,10 @@ Record = Mapping[str, Any]
 METADATA = "ro-crate-metadata.json"
 FOLDERS = ("workflow", "profiles", "scripts", "src/awduality")
 SUFFIXES = (".py", ".rst", ".smk", ".yaml")
-DOCUMENTS = ("Snakefile", "constraints.txt", "pyproject.toml", "environment.yml", "LICENSE", "README.md")
-DOCUMENTS += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", "docs/provenance.md", "docs/replication.md")
+DOCUMENTS = (
+    *("Snakefile", "constraints.txt", "pyproject.toml", "environment.yml", "LICENSE", "CITATION.cff"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/provenance.md", "docs/replication.md"),
+)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awduality.figures.numbers import spread
 from awduality.factors import BASELINE
+from awduality.figures.numbers import spread
 from awduality.files import read_arrays, read_frame, read_json
 
 Row = dict[str, Any]
