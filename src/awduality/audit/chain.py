@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import graphlib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
 from awduality.audit.shape import Record
-from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
+from awduality.audit.tree import SEAL, Tree
 from awduality.records import figure_digest
 
 RERUN = "delete the record of the job that is out of step and run Snakemake for this config again, which repeats it"
@@ -20,8 +20,8 @@ RERUN = "delete the record of the job that is out of step and run Snakemake for 
 def check_chain(tree: Tree) -> Level:
     """Follow every input to its maker, every record to the next, every figure and claim to where it begins."""
     level = Level("chain")
-    level.findings += [*_records_named(tree), *_commands(tree), *_inputs(tree), *_order(tree)]
-    level.findings += [*_ends(tree), *_figures(tree)]
+    level.findings += [*_records_named(tree), *_exports(tree), *_commands(tree), *_inputs(tree)]
+    level.findings += [*_order(tree), *_ends(tree), *_figures(tree)]
     drawn, data = tree.jobs_of("draw"), tree.jobs_of("prepare_data")
     commits = {str(record["git"]["commit"])[:10] for record in tree.records.values()}
     level.done = (
@@ -39,27 +39,26 @@ def _records_named(tree: Tree) -> Iterator[Finding]:
                 wrong.setdefault(entry["path"], (entry["sha256"], []))[1].append(job)
     for path, (digest, jobs) in wrong.items():
         found = tree.digest(path)
-        if {*jobs} <= {*AFTER_SEAL} and path == tree.record_file(SEAL) and found:
-            advice = f"snakemake crate makes it anew; or delete {listed(_own_files(tree, jobs))}"
-            yield Finding(
-                "warning", tree.record_file(jobs[0]), "an export of this run", "one of an earlier run", advice
-            )
-            continue
         expected = f"{short(digest)}, as the records of {listed(jobs)} say"
         yield Finding("failed", path, expected, f"{short(found)}: replaced since" if found else "missing", AGAIN)
     if SEAL in tree.records:
         sealed = {entry["path"] for entry in tree.records[SEAL]["after"]}
         for job in tree.records:
-            if job not in (SEAL, *AFTER_SEAL) and tree.record_file(job) not in sealed:
+            if job != SEAL and tree.record_file(job) not in sealed:
                 found = "the seal does not know it: a job of an earlier run with another plan, or put there by hand"
-                advice = f"delete {listed(_own_files(tree, [job]))}"
+                made = [entry["path"] for entry in tree.records[job]["outputs"] if len(tree.makers[entry["path"]]) == 1]
+                advice = f"delete {listed([tree.record_file(job), *made])}"
                 yield Finding("failed", tree.record_file(job), "a record that the seal names", found, advice)
 
 
-def _own_files(tree: Tree, jobs: Iterable[str]) -> list[str]:
-    """The records of jobs, and what they alone made."""
-    made = [entry["path"] for job in jobs for entry in tree.records[job]["outputs"]]
-    return [*map(tree.record_file, jobs), *(path for path in made if len(tree.makers[path]) == 1)]
+def _exports(tree: Tree) -> Iterator[Finding]:
+    """An export is one of the run that lies there."""
+    seal = {"path": tree.record_file(SEAL), "sha256": tree.digest(tree.record_file(SEAL))}
+    for job, record in tree.exports.items():
+        if record["after"] != [seal]:
+            path, found = tree.record_file(job), "an export of an earlier run"
+            advice = f"snakemake {job} makes it anew; or delete {path} and {tree.results}/{job}.zip"
+            yield Finding("warning", path, "an export of this run", found, advice)
 
 
 def _commands(tree: Tree) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
-from awduality.audit.tree import AFTER_SEAL, SEAL, Tree
+from awduality.audit.tree import SEAL, Tree
 from awduality.files import sha256
 from awduality.records import DATA_ROOT, FORMAT, canonical, digest_of
 
@@ -28,7 +28,7 @@ def check_bytes(tree: Tree) -> Level:
 def _records(tree: Tree) -> Iterator[Finding]:
     for path, reason in tree.unreadable.items():
         yield Finding("failed", path, "a record, as its job wrote it", f"damaged: {reason}", AGAIN)
-    for job, record in tree.records.items():
+    for job, record in {**tree.records, **tree.exports}.items():
         path = tree.record_file(job)
         content = {key: value for key, value in record.items() if key != "digest"}
         changed = "the record was changed after it was written"
@@ -44,7 +44,7 @@ def _records(tree: Tree) -> Iterator[Finding]:
 
 
 def _outputs(tree: Tree) -> Iterator[Finding]:
-    for job, record in tree.records.items():
+    for job, record in {**tree.records, **tree.exports}.items():
         for entry in record["outputs"]:
             path, found = entry["path"], tree.digest(entry["path"])
             if not path.startswith((f"{tree.results}/", f"{tree.figures}/")):
@@ -109,26 +109,21 @@ def _raw_data(tree: Tree) -> Iterator[Finding]:
 
 def _unlisted(tree: Tree) -> Iterator[Finding]:
     seal = tree.records.get(SEAL)
-    recorded = {tree.record_file(job) for job in tree.records}  # whether the seal knows them: level 2
-    late = {tree.record_file(job) for job in (SEAL, *AFTER_SEAL)}
-    exports = {f"{tree.results}/{job}.zip" for job in AFTER_SEAL}
+    known = {tree.record_file(job) for job in (*tree.records, *tree.exports)}  # whether the seal knows them: level 2
+    known |= {*tree.makers, *tree.unreadable, *(f"{tree.results}/{job}.zip" for job in tree.exports)}
     if seal is None:
-        found, advice = (
-            "missing: the run is incomplete, or its seal was removed",
-            "run Snakemake to the end of this run",
-        )
+        found = "missing: the run is unfinished, or its seal was removed"
+        advice = "run Snakemake for this config again, to its end"
         yield Finding("failed", tree.record_file(SEAL), "the record that closes a run", found, advice)
     for path in tree.present():
         if (tree.root / path).is_symlink():
             found = "a link, which may lead to another file tomorrow"
             yield Finding("failed", path, "a file of its own", found, "put what it leads to in its place")
-        elif path in tree.makers or path in late or path in recorded or path in tree.unreadable:
-            continue
-        elif seal is not None:  # of an incomplete run, committed figures may still lie there, of which nothing is known
+        elif seal is not None and path not in known:  # in an unfinished run, of committed figures nothing is known
             found = "a file, put there by hand or left by an earlier run of another plan"
             yield Finding("failed", path, "nothing: no job wrote it", found, "delete it, or move it elsewhere")
-    for job in (SEAL, *AFTER_SEAL):
-        for entry in tree.records.get(job, {"outputs": []})["outputs"]:
-            if entry["path"] not in exports:
+    for job, record in {SEAL: seal or {"outputs": []}, **tree.exports}.items():
+        for entry in record["outputs"]:
+            if job == SEAL or entry["path"] != f"{tree.results}/{job}.zip":
                 wanted = "nothing made but an export of the run"
                 yield Finding("failed", tree.record_file(job), wanted, f"it claims {entry['path']}", AGAIN)

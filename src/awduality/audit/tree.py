@@ -42,6 +42,7 @@ class Tree:
                 f"--committed to check what is committed in {self.figures}"
             )
 
+        self.exports = {job: self.records.pop(job) for job in AFTER_SEAL if job in self.records}
         steps = {record["script"] for record in self.records.values()}
         if not self.unreadable and steps <= {f"scripts/{step}.py" for step in REDRAWN}:
             raise InputError(
