@@ -576,6 +576,28 @@ def test_of_an_incomplete_run_only_the_missing_jobs_are_named_and_no_file_is_cal
     assert found.named() == {f"{RECORDS}/seal.json"}
 
 
+def test_a_config_that_was_never_committed_is_not_called_a_forgery(finished, tmp_path):
+    tree = repository(tmp_path / "tree")
+    (tree / "config/mine.yaml").write_text(
+        (tree / "config/smoke.yaml").read_text().replace("name: smoke", "name: mine")
+    )
+    run_snakemake(tree, "--configfile", "config/mine.yaml")
+    done = audit_script(tree, "mine")
+    assert done.returncode == 2, done.stdout
+    assert "files that were never committed: config/mine.yaml" in done.stdout
+
+
+def test_one_project_is_audited_by_the_code_of_another(run, root):
+    (run / "scripts/audit.py").write_text("print('All well.')")
+    honest = [sys.executable, str(root / "scripts/audit.py"), "smoke", "--root", str(run)]
+    done = subprocess.run([*honest, "--levels", *STANDARD], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    (run / FIGURES / "runs.csv").write_text("altered")
+    done = subprocess.run(honest, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{FIGURES}/runs.csv" in done.stdout
+
+
 # Runs that are clean, too
 
 

@@ -1,5 +1,6 @@
 """One real run of the smoke config, and what must hold of it and after it."""
 
+import json
 import os
 import re
 import shutil
@@ -10,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import SMOKE, copy_tree, run_snakemake
+from tests.conftest import SMOKE, commit, copy_tree, run_snakemake
 from tests.crates import ALL_PASSED, outcome, validate
 
 from awduality.figures.catalogue import OVERVIEW
+from awduality.files import read_table
 
 pytestmark = pytest.mark.slow
 REDRAWN = {"figures", "draw", "claims", "provenance"}
@@ -126,6 +128,46 @@ def test_a_clone_redraws_its_committed_figures_to_the_same_bytes_without_the_run
     assert {path: path.read_bytes() for path in figures} == before
     records = {path.stem.partition("-")[0] for path in rerun.glob("results/smoke/records/*.json")}
     assert records == {"claims", "draw", "provenance"}
+
+
+def test_a_clone_whose_files_have_other_times_does_not_repeat_the_run(rerun):
+    """Git writes files in the order of their names: figures first, workflow last."""
+    for folder in ("results", "logs", ".snakemake"):
+        shutil.rmtree(rerun / folder)
+    for path in (path for folder in ("config", "scripts", "src", "workflow") for path in (rerun / folder).rglob("*")):
+        path.touch()
+    assert set(planned(rerun, "figures")) == REDRAWN
+    assert set(planned(rerun, "claims")) == {"claims"}
+
+
+def test_fewer_seeds_leave_no_trace_of_the_others_in_the_figures_and_the_audit_says_what_to_delete(rerun):
+    edit(rerun / "config/smoke.yaml", "seeds: 2", "seeds: 1")
+    commit(rerun, "Fewer seeds")
+    run_snakemake(rerun, *SMOKE)
+    runs = {row["run"] for row in read_table(rerun / "results/smoke/runs/baseline-0.csv")}
+    assert {row["run"] for row in read_table(rerun / "figures/smoke/null-runs.csv")} == runs
+    audit = [sys.executable, "scripts/audit.py", "smoke", "--json", "--levels", "bytes", "chain", "plan", "code"]
+    done = subprocess.run(audit, cwd=rerun, capture_output=True, text=True, check=False)
+    findings = [finding for level in json.loads(done.stdout)["levels"] for finding in level["findings"]]
+    left = {f"results/smoke/records/{job}-1.json" for job in ("train-baseline", "geometry-baseline", "nulls-baseline")}
+    assert left <= {finding["file"] for finding in findings}
+    for finding in findings:
+        for path in re.findall(r"results/smoke/[^, ]+", finding["advice"]):
+            (rerun / path).unlink()
+    done = subprocess.run(audit, cwd=rerun, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_export_of_an_earlier_run_is_said_to_be_one(rerun):
+    run_snakemake(rerun, "crate", *SMOKE)
+    (rerun / "results/smoke/records/seal.json").unlink()
+    run_snakemake(rerun, *SMOKE)
+    done = subprocess.run(
+        [sys.executable, "scripts/audit.py", "smoke"], cwd=rerun, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "an export of an earlier run" in done.stdout
+    assert "snakemake crate makes it anew" in done.stdout
 
 
 def test_a_clone_redraws_after_an_edit_of_the_plotting_code_without_the_run(rerun):

@@ -142,6 +142,35 @@ def test_a_record_names_no_host_user_home_or_other_variable(project, monkeypatch
     assert "--names in.txt '(outside)/x.txt'" in record["command"]
 
 
+def test_a_path_that_leads_out_of_the_project_tells_no_folder(project):
+    record = record_of(project, "--names", "../../home/alice/mine.yaml")
+    assert "alice" not in canonical({**record, "parameters": {}})
+    assert "(outside)/mine.yaml" in record["command"]
+
+
+def test_code_and_commit_are_those_at_the_beginning_of_a_step(project, monkeypatch):
+    before = sha(project / "scripts/step.py")
+
+    def edited_meanwhile(argv):
+        step(argv)
+        (project / "scripts/step.py").write_text("edited while the step ran\n")
+
+    recorded(edited_meanwhile)([*OPTIONS, "--record", "records/step.json"])
+    assert read_json(project / "records/step.json")["code"]["scripts/step.py"] == before
+
+
+def test_a_folder_that_is_a_link_to_another_disk_keeps_its_name(project, tmp_path_factory):
+    (project / "results").symlink_to(tmp_path_factory.mktemp("disk"), target_is_directory=True)
+    recorded(step)(["--source", "in.txt", "--target", "results/out.txt", "--record", "results/step.json"])
+    assert [entry["path"] for entry in read_json(project / "results/step.json")["outputs"]] == ["results/out.txt"]
+
+
+@pytest.mark.parametrize("root", ["..", "", "."])
+def test_a_data_root_around_the_project_takes_no_file_from_it(project, monkeypatch, root):
+    monkeypatch.setenv("AWDUALITY_DATA", root)
+    assert file_name(project / "results/a.csv", project) == "results/a.csv"
+
+
 def test_files_are_named_within_the_project_then_the_data_root_then_by_name_alone(
     project, monkeypatch, tmp_path_factory
 ):
@@ -273,6 +302,7 @@ def test_a_figure_drawn_from_other_numbers_than_those_that_lie_there_is_refused(
 
 def test_jobs_that_ran_different_code_show_as_such():
     jobs = [job("train", {}, {}), job("geometry", {}, {}, code={**CODE, "scripts/draw.py": "9"})]
+    assert PLUMBING[0] not in background(jobs)["code"]
     assert background(jobs)["code"]["scripts/draw.py"] == ["1", "9"]
 
 

@@ -35,6 +35,18 @@ def test_the_digits_split_holds_out_the_last_500_of_the_permutation(digits):
     assert digits.pool_inputs.max() == 1
 
 
+@pytest.mark.parametrize("part", ["data", "target"])
+def test_digits_other_than_the_known_ones_are_refused(monkeypatch, part):
+    from sklearn import datasets
+
+    altered = datasets.load_digits()
+    altered[part] = altered[part].copy()
+    altered[part][7] = 0
+    monkeypatch.setattr(datasets, "load_digits", lambda: altered)
+    with pytest.raises(InputError, match="are not those of the known dataset"):
+        load("digits", None)
+
+
 def test_pool_and_test_never_overlap(digits_file):
     from awduality.files import read_arrays
 
