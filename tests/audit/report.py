@@ -153,10 +153,9 @@ def table(
     lines += [f"| **all** | **{len(made):,}** | **{sum(found):,}** |", ""]
     beyond = [mutation for mutation in missed if of_the_seal(mutation)]
     others = [mutation for mutation in missed if not of_the_seal(mutation)]
-    reach = len(made) - len(beyond)
     alarms = sum(not one for _, one in clean)
     lines += [
-        f"{reach - len(others):,} of {reach:,} found; {alarms} false alarms on {len(clean)} clean runs: "
+        f"{sum(found):,} of {len(made):,} found; {alarms} false alarms on {len(clean)} clean runs: "
         + "; ".join(what for what, _ in clean)
         + ".",
         "",
