@@ -386,6 +386,7 @@ DAMAGED = {
     "another job": lambda path: rewrite(path, _set("job", value="plan")),
     "another script": lambda path: rewrite(path, _set("script", value="scripts/plan.py")),
     "no command": lambda path: rewrite(path, _set("command", value="python '")),
+    "a command without end": lambda path: rewrite(path, lambda record: record.update(command=record["command"] + " '")),
     "a foreign command": lambda path: rewrite(path, _set("command", value="python -c 'print(1)'")),
 }
 

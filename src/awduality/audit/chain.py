@@ -79,7 +79,11 @@ def _options(command: str) -> dict[str, list[str]]:
     """The options of a command line with the words that follow each, paths in their plain form."""
     found: dict[str, list[str]] = {}
     name = ""
-    for word in shlex.split(command):
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation without end
+        words = []
+    for word in words:
         if word.startswith("--"):
             name, _, word = word.partition("=")
             found[name] = []

@@ -158,7 +158,10 @@ class Again:
         }
 
     def _obstacle(self, record: Record) -> str | None:
-        words = [PurePosixPath(word) for word in shlex.split(record["command"])]
+        try:
+            words = [PurePosixPath(word) for word in shlex.split(record["command"])]
+        except ValueError as error:
+            return f"its command cannot be read: {error}"
         if led := [str(word) for word in words if word.is_absolute() or ".." in word.parts]:
             return f"its command leads out of the project: {listed(led)}"
         other = [path for path, digest in record["code"].items() if self.tree.digest(path) != digest]
