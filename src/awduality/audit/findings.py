@@ -53,6 +53,7 @@ class Level:
     name: str
     done: str = ""  # what was checked, in numbers; said where nothing failed
     findings: list[Finding] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)  # of re-execution: path -> outcome and detail
 
     @property
     def status(self) -> str:
@@ -93,6 +94,11 @@ def as_text(title: str, levels: Sequence[Level], closing: Sequence[str] = ()) ->
         detail = level.done if level.status in ("ok", "warning") else f"{len(level.findings)} findings"
         lines.append(f"  {NAMES.index(level.name) + 1}  {level.name:<13}{level.status:<13}{detail}")
         lines += [finding.text() for finding in level.findings]
+        named = {finding.file for finding in level.findings}
+        others = {
+            path: outcome for path, outcome in level.outcomes.items() if path not in named and outcome != "IDENTICAL"
+        }
+        lines += [f"    {path}: {outcome}" for path, outcome in others.items()]
     return "\n".join([*lines, *closing, VERDICTS[exit_code(levels)]])
 
 

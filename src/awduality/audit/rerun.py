@@ -20,7 +20,7 @@ from awduality.audit.compare import deviation
 from awduality.audit.findings import Finding, Level, Status, listed
 from awduality.audit.science import claim_name
 from awduality.audit.shape import Record, read_record
-from awduality.audit.tree import Tree
+from awduality.audit.tree import SEAL, Tree
 from awduality.environment import VARIABLES
 from awduality.errors import InputError
 from awduality.records import OUTSIDE, is_within
@@ -29,8 +29,6 @@ PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TMPDIR")
 """The environment variables that a job executed again gets beside those of its record: no tokens, no passwords."""
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
 _STATUS: Mapping[str, Status] = {"DIFFERS": "failed", "NOT CHECKABLE": "not checked", "CLAIMS HOLD": "warning"}
-NOT_RERUN = ("seal", "crate")
-"""Steps whose outputs hold times, or everything else."""
 
 
 def choose(tree: Tree, selection: str) -> list[str]:
@@ -39,7 +37,7 @@ def choose(tree: Tree, selection: str) -> list[str]:
     Raises:
         InputError: another word.
     """
-    jobs = [job for job, record in tree.records.items() if Path(record["script"]).stem not in NOT_RERUN]
+    jobs = [job for job in tree.records if job != SEAL]  # which makes nothing but its record
     if selection == "all":
         return jobs
     if selection == "figures":
@@ -72,8 +70,7 @@ def rerun(tree: Tree, jobs: Sequence[str]) -> Level:
             )
     counts = {name: sum(outcome == name for outcome, _ in outcomes.values()) for name in OUTCOMES}
     level.done = f"{len(jobs)} jobs: " + ", ".join(f"{count} outputs {name}" for name, count in counts.items() if count)
-    worst = max((text for name, text in outcomes.values() if name in OUTCOMES[1:3]), default="")
-    level.done += f" ({worst})" if worst else ""
+    level.outcomes = {path: f"{outcome} {detail}".strip() for path, (outcome, detail) in sorted(outcomes.items())}
     return level
 
 
