@@ -102,7 +102,10 @@ def test_figures_of_earlier_code_pass_and_the_commit_that_holds_it_is_named(clon
     commit(clone, "Larger letters")
     found = audited(clone, ALL, committed=True)
     assert found.code == 0
-    assert f"figures and verdicts: the code of commit {before[:10]}, 2 commits before" in found.levels["code"].done
+    assert f"figures and verdicts: the code of commit {before[:10]}, 2 commits ago" in found.levels["code"].done
+    (warning,) = found.findings()
+    assert warning.status == "warning"
+    assert "snakemake figures draws and judges anew" in warning.advice
 
 
 def test_figures_of_code_that_only_a_merged_branch_holds_pass(clone):
