@@ -211,7 +211,8 @@ def _history(root: Path, paths: list[str]) -> list[str] | None:
 
 
 def _age(root: Path, commit: str) -> str:
-    return f"{_git(root, 'rev-list', '--count', f'{commit}..HEAD')} commits ago"
+    count = _git(root, "rev-list", "--count", f"{commit}..HEAD")
+    return "1 commit ago" if count == "1" else f"{count} commits ago"
 
 
 def _science(it: Committed) -> Level:
