@@ -57,9 +57,26 @@ def test_a_difference_on_another_machine_is_a_warning_if_the_claims_hold(run):
     reseal(run)
     found = audited(run, ["bytes"], again="claims")
     assert found.code == 0
-    assert {f"{FIGURES}/claims.json", f"{RESULTS}/claims.json"} <= {f.file for f in found.findings("rerun")}
-    assert {finding.status for finding in found.findings("rerun")} == {"warning"}
-    assert "CLAIMS HOLD" in found.text("rerun")
+    (warning,) = found.findings("rerun")
+    assert warning.status == "warning"
+    assert warning.found.startswith("CLAIMS HOLD: ")
+    assert warning.found.endswith("verdicts that changed: none")
+    for folder in (FIGURES, RESULTS):
+        assert found.levels["rerun"].outcomes[f"{folder}/claims.json"].startswith("CLAIMS HOLD")
+
+
+def test_a_verdict_that_changes_on_another_machine_is_named(run):
+    rewrite(run / RECORDS / "claims.json", lambda record: record["environment"].update(cpu="another"))
+    verdicts = json.loads((run / FIGURES / "claims.json").read_text(encoding="utf-8"))
+    row = next(row for row in verdicts if row["verdict"] == "not tested")
+    row["verdict"] = "supported"
+    for folder in (FIGURES, RESULTS):
+        (run / folder / "claims.json").write_text(json.dumps(verdicts, indent=2, ensure_ascii=False) + "\n")
+    reseal(run)
+    found = audited(run, ["bytes"], again="claims")
+    assert found.code == 1
+    (finding,) = found.findings("rerun")
+    assert finding.found.endswith(f"verdicts that changed: {row['id']} {row['layer']}: supported → not tested")
 
 
 def test_what_the_job_does_not_make_differs(run):

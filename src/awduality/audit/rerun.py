@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -10,11 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from awduality.audit.compare import deviation
 from awduality.audit.findings import Finding, Level, Status, listed
@@ -28,7 +28,10 @@ from awduality.records import OUTSIDE, is_within
 PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TMPDIR")
 """The environment variables that a job executed again gets beside those of its record: no tokens, no passwords."""
 OUTCOMES = ("IDENTICAL", "WITHIN TOLERANCE", "CLAIMS HOLD", "DIFFERS", "NOT CHECKABLE")
-_STATUS: Mapping[str, Status] = {"DIFFERS": "failed", "NOT CHECKABLE": "not checked", "CLAIMS HOLD": "warning"}
+_ELSEWHERE: tuple[tuple[str, Status, str], ...] = (
+    ("CLAIMS HOLD", "warning", "no conclusion changes; audit trace says on what the run was made"),
+    ("DIFFERS", "failed", "see whether these verdicts stood at their threshold; audit trace says on what it was made"),
+)
 
 
 def choose(tree: Tree, selection: str) -> list[str]:
@@ -61,17 +64,38 @@ def rerun(tree: Tree, jobs: Sequence[str]) -> Level:
             others = [job for job in choose(tree, "all") if job not in jobs]
             following = [job for job in others if excused & tree.ancestors(job)]
             _execute_all(again, following, "to see whether the claims hold")
-        outcomes = again.outcomes()
-    for path, (outcome, detail) in outcomes.items():
-        if outcome in _STATUS:
-            advice = "compare the record's processor, packages and threads with these; else it was never made so"
-            level.findings.append(
-                Finding(_STATUS[outcome], path, "the recorded output", f"{outcome}: {detail}", advice)
-            )
+        changed = again.changed_verdicts()
+        outcomes = again.outcomes(changed)
+    elsewhere = [path for path in outcomes if again.jobs[path] not in again.alike]
+    level.findings += [*_one_by_one(outcomes, elsewhere), *_together(tree, outcomes, elsewhere, changed)]
     counts = {name: sum(outcome == name for outcome, _ in outcomes.values()) for name in OUTCOMES}
     level.done = f"{len(jobs)} jobs: " + ", ".join(f"{count} outputs {name}" for name, count in counts.items() if count)
     level.outcomes = {path: f"{outcome} {detail}".strip() for path, (outcome, detail) in sorted(outcomes.items())}
     return level
+
+
+def _one_by_one(outcomes: Mapping[str, tuple[str, str]], elsewhere: Sequence[str]) -> Iterator[Finding]:
+    """What could not be executed again, and what differs although nothing excuses it."""
+    for path, (outcome, detail) in outcomes.items():
+        if outcome == "NOT CHECKABLE":
+            advice = "bring back what is missing or was changed, or check on a machine like that of the record"
+            yield Finding("not checked", path, "the recorded output", f"{outcome}: {detail}", advice)
+        elif outcome == "DIFFERS" and path not in elsewhere:
+            advice = "on the same processor with the same packages it was never made so: do not trust it"
+            yield Finding("failed", path, "the recorded output", f"{outcome}: {detail}", advice)
+
+
+def _together(
+    tree: Tree, outcomes: Mapping[str, tuple[str, str]], elsewhere: Sequence[str], changed: list[str] | None
+) -> Iterator[Finding]:
+    """What differs where it was made on another processor or with other packages: what it means for the claims."""
+    verdicts = "not judged again" if changed is None else "; ".join(changed) or "none"
+    for outcome, status, advice in _ELSEWHERE:
+        if paths := [path for path in elsewhere if outcomes[path][0] == outcome]:
+            found = f"{outcome}: {len(paths)} outputs, made on another processor or with other packages or inputs"
+            where = paths[0] if len(paths) == 1 else f"{tree.results}, {tree.figures}"
+            verdicts_changed = f"{found}; verdicts that changed: {verdicts}"
+            yield Finding(status, where, "the recorded outputs", verdicts_changed, advice)
 
 
 def _execute_all(again: Again, jobs: Sequence[str], why: str) -> None:
@@ -138,14 +162,25 @@ class Again:
         """The jobs of which an output came out otherwise, beyond tolerance."""
         return {self.jobs[path] for path, (outcome, _) in self.found.items() if outcome == "DIFFERS"}
 
-    def outcomes(self) -> dict[str, tuple[str, str]]:
-        """Path → outcome and detail.
+    def changed_verdicts(self) -> list[str] | None:
+        """Every claim whose verdict came out otherwise, with both; None where no claims were judged again."""
+        claims = f"{self.tree.figures}/claims.json"
+        if claims not in self.made:
+            return None
+        again = json.loads(self.made[claims].read_text(encoding="utf-8"))
+        before, now = (
+            {claim_name(row): row["verdict"] for row in rows} for rows in (self.tree.read_json(claims) or [], again)
+        )
+        names = sorted({*before, *now})
+        return [f"{n}: {before.get(n)} → {now.get(n)}" for n in names if before.get(n) != now.get(n)]
+
+    def outcomes(self, changed: list[str] | None) -> dict[str, tuple[str, str]]:
+        """Path → outcome and detail, given the verdicts that changed.
 
         What differs on another machine or with other packages, while every verdict came out the same, is
         ``CLAIMS HOLD``. Where both are the same there is no such excuse.
         """
-        claims = f"{self.tree.figures}/claims.json"
-        if claims not in self.made or not same_verdicts(self.tree.read_json(claims), self.made[claims]):
+        if changed != []:
             return self.found
         return {
             path: ("CLAIMS HOLD", detail)
@@ -209,11 +244,3 @@ class Again:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-
-
-def same_verdicts(recorded: Any, again: Path) -> bool:
-    """Whether every claim has the same verdict."""
-    from awduality.files import read_json
-
-    before, now = ({claim_name(row): row["verdict"] for row in rows} for rows in (recorded or [], read_json(again)))
-    return before == now
