@@ -46,18 +46,23 @@ def test_a_forged_result_that_is_sealed_again_is_found_by_its_job_alone(run):
     assert "column flat_part" in found.text("rerun")
 
 
-def test_a_difference_on_another_machine_is_a_warning_if_the_claims_hold(run):
-    record = f"{RECORDS}/claims.json"
-    rewrite(run / record, lambda record: record["environment"].update(cpu="another"))
+def judged_elsewhere(run, **changes):
+    """Alter a verdict that was not tested as if claims had been judged on another machine, seal, judge again."""
+    rewrite(run / RECORDS / "claims.json", lambda record: record["environment"].update(cpu="another"))
     verdicts = json.loads((run / FIGURES / "claims.json").read_text(encoding="utf-8"))
     row = next(row for row in verdicts if row["verdict"] == "not tested")
-    row["reason"] = "another reason"
+    row.update(changes)
     for folder in (FIGURES, RESULTS):
         (run / folder / "claims.json").write_text(json.dumps(verdicts, indent=2, ensure_ascii=False) + "\n")
     reseal(run)
     found = audited(run, ["bytes"], again="claims")
+    (finding,) = found.findings("rerun")
+    return found, finding, f"{row['id']} {row['layer']}"
+
+
+def test_a_difference_on_another_machine_is_a_warning_if_the_claims_hold(run):
+    found, warning, _ = judged_elsewhere(run, reason="another reason")
     assert found.code == 0
-    (warning,) = found.findings("rerun")
     assert warning.status == "warning"
     assert warning.found.startswith("CLAIMS HOLD: ")
     assert warning.found.endswith("verdicts that changed: none")
@@ -66,17 +71,9 @@ def test_a_difference_on_another_machine_is_a_warning_if_the_claims_hold(run):
 
 
 def test_a_verdict_that_changes_on_another_machine_is_named(run):
-    rewrite(run / RECORDS / "claims.json", lambda record: record["environment"].update(cpu="another"))
-    verdicts = json.loads((run / FIGURES / "claims.json").read_text(encoding="utf-8"))
-    row = next(row for row in verdicts if row["verdict"] == "not tested")
-    row["verdict"] = "supported"
-    for folder in (FIGURES, RESULTS):
-        (run / folder / "claims.json").write_text(json.dumps(verdicts, indent=2, ensure_ascii=False) + "\n")
-    reseal(run)
-    found = audited(run, ["bytes"], again="claims")
+    found, finding, claim = judged_elsewhere(run, verdict="supported")
     assert found.code == 1
-    (finding,) = found.findings("rerun")
-    assert finding.found.endswith(f"verdicts that changed: {row['id']} {row['layer']}: supported → not tested")
+    assert finding.found.endswith(f"verdicts that changed: {claim}: supported → not tested")
 
 
 def test_what_the_job_does_not_make_differs(run):
