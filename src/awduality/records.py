@@ -80,15 +80,6 @@ def code_digests(step: Ledger, root: Path) -> dict[str, str]:
     return {name: sha256(path) for name, path in sorted({step.script: root / step.script, **modules}.items())}
 
 
-def figure_id(step: Ledger, root: Path) -> str:
-    """The id of the figure that the running step draws: the same for the same code, parameters and numbers.
-
-    Neither times nor places enter, nor code that cannot change what is drawn (``PLUMBING``).
-    """
-    inputs = {path.name: entry.sha256 for path, entry in step.inputs.items() if isinstance(path, Path)}
-    return figure_digest({**code_digests(step, root), **step.code}, step.parameters, inputs)
-
-
 def figure_digest(code: Mapping[str, str], parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """The figure id of given code (path → digest), parameters and numbers (file name → digest)."""
     return digest_of({"code": without_plumbing(code), "inputs": dict(inputs), "parameters": dict(parameters)})
@@ -100,11 +91,15 @@ def without_plumbing(code: Mapping[str, str]) -> dict[str, str]:
 
 
 def current_figure() -> tuple[str, dict[str, str]] | None:
-    """Id of the figure that is being drawn and the digests of its numbers, by file name; None outside a step."""
+    """Id of the figure that the running step draws, and the digests of its numbers by file name; None outside a step.
+
+    Neither times nor places enter the id, nor code that only carries numbers about (``PLUMBING``).
+    """
     if (step := current()) is None:
         return None
     inputs = {path.name: entry.sha256 for path, entry in step.inputs.items() if isinstance(path, Path)}
-    return figure_id(step, Path.cwd()), inputs
+    code = {**code_digests(step, Path.cwd()), **step.code}
+    return figure_digest(code, step.parameters, inputs), inputs
 
 
 def compose(step: Ledger, root: Path) -> dict[str, Any]:

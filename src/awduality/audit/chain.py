@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
-from awduality.audit.shape import Record
 from awduality.audit.tree import SEAL, Tree
 from awduality.records import figure_digest
 
@@ -143,8 +142,8 @@ def _figures(tree: Tree) -> Iterator[Finding]:
     """The id within an image is the digest of what its record says: code, parameters, numbers."""
     for job in tree.jobs_of("draw"):
         record = tree.records[job]
-        identifier = figure_of(record)
         numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
+        identifier = figure_digest(record["code"], record["parameters"], numbers)
         for entry in record["outputs"]:
             if tree.digest(entry["path"]) != entry["sha256"]:
                 continue  # said by level 1
@@ -153,9 +152,3 @@ def _figures(tree: Tree) -> Iterator[Finding]:
                 found = f"{origin[0][:12]}…" if origin else "none"
                 expected = f"the figure id {identifier[:12]}…, from the code, parameters and numbers of its record"
                 yield Finding("failed", entry["path"], expected, found, AGAIN)
-
-
-def figure_of(record: Record) -> str:
-    """The figure id that follows from the record of a drawing job."""
-    numbers = {PurePosixPath(entry["path"]).name: entry["sha256"] for entry in record["inputs"]}
-    return figure_digest(record["code"], record["parameters"], numbers)
