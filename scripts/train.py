@@ -17,8 +17,9 @@ from awduality.data.splits import read_split
 from awduality.device import choose_device
 from awduality.errors import InputError
 from awduality.files import write_arrays, write_table
-from awduality.plan import expand, layer_names
-from awduality.training.loop import Solution, Training, train
+from awduality.plan import expand, weight_names
+from awduality.training.loop import train
+from awduality.training.run import Solution, Training
 
 
 def row(solution: Solution) -> dict[str, object]:
@@ -43,8 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     """Write a row per run, and their solutions and histories."""
     parser = argparse.ArgumentParser(prog="scripts/train.py", description=__doc__)
     parser.add_argument("--split", required=True, type=Path, help="the data, from prepare_data.py")
-    shards_help = '[{"factor": "dropout", "values": [0.1, 0.2], "seeds": [0, 1]}, …]; no values for the baseline'
-    parser.add_argument("--shards", required=True, type=json.loads, metavar="JSON", help=shards_help)
+    described = '[{"factor": "dropout", "values": [0.1, 0.2], "seeds": [0, 1]}, …]; no values for the baseline'
+    parser.add_argument("--shards", required=True, type=json.loads, metavar="JSON", help=described)
     parser.add_argument("--defaults", required=True, type=json.loads, metavar="JSON", help="every factor's default")
     parser.add_argument("--training", required=True, type=json.loads, metavar="JSON", help="what all runs share")
     parser.add_argument("--runs-out", required=True, nargs="+", type=Path, help="per shard, a row per run (CSV)")
@@ -53,24 +54,23 @@ def main(argv: list[str] | None = None) -> None:
     shards = [list(expand(arguments.defaults, **shard)) for shard in arguments.shards]
     outputs = len(arguments.runs_out), len(arguments.solutions_out)
     if outputs != (len(shards), len(shards)):
-        raise InputError(
-            f"got {len(shards)} shards, but {outputs} files to write runs and solutions to: wanted as many"
-        )
+        raise InputError(f"got {len(shards)} shards, but {outputs} files for runs and solutions: wanted as many")
     runs, device = [run for shard in shards for run in shard], choose_device()
     logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())
     split, training = read_split(arguments.split), Training(**arguments.training)
     solutions = iter(train(runs, split, training, device, Progress(len(runs), "run")))
+    names = weight_names(training.hidden_layers, len(training.convolutions))
     for shard, runs_out, solutions_out in zip(shards, arguments.runs_out, arguments.solutions_out, strict=True):
-        write_shard(list(itertools.islice(solutions, len(shard))), runs_out, solutions_out)
+        write_shard(list(itertools.islice(solutions, len(shard))), names, runs_out, solutions_out)
 
 
-def write_shard(solutions: list[Solution], runs_out: Path, solutions_out: Path) -> None:
-    """Write the table of a shard's runs, and their weights and histories."""
+def write_shard(solutions: list[Solution], names: list[str], runs_out: Path, solutions_out: Path) -> None:
+    """Write the table of a shard's runs, and their weights, layer by layer, and histories."""
     arrays: dict[str, np.ndarray] = {}
     for solution in solutions:
-        names = layer_names(len(solution.weights) - 1)
-        arrays |= {f"{solution.run.id}/weights/{name}": w for name, w in zip(names, solution.weights, strict=True)}
-        arrays |= {f"{solution.run.id}/history/{name}": values for name, values in solution.history.items()}
+        run = solution.run.id
+        arrays |= {f"{run}/weights/{name}": array for name, array in zip(names, solution.weights, strict=True)}
+        arrays |= {f"{run}/history/{name}": array for name, array in solution.history.items()}
     write_table(runs_out, [row(solution) for solution in solutions])
     write_arrays(solutions_out, arrays)
     logging.info("%s: %s", runs_out.stem, dict(collections.Counter(solution.stop_reason for solution in solutions)))

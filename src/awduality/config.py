@@ -127,7 +127,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     pool, known_layers = config["data"]["pool"]["count"], layer_names(config["network"]["hidden_layers"])
     for layer in config["layers"]:
         if layer not in known_layers:
-            yield f"layers: got {layer!r}, wanted layers of the network: {', '.join(known_layers)}"
+            yield f"layers: got {layer!r}, wanted fully connected layers of the network: {', '.join(known_layers)}"
     settings_of = {"defaults": config["defaults"]}
     for factor in ("batch_size", "label_noise", "train_size"):
         for value in config["sweeps"].get(factor, []):

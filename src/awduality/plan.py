@@ -58,6 +58,11 @@ def layer_names(hidden_layers: int) -> list[str]:
     return [f"fc{index}" for index in range(1, hidden_layers + 2)]
 
 
+def weight_names(hidden_layers: int, convolutions: int = 0) -> list[str]:
+    """All layers of a network that have weights, in order: ``conv1``, …, then the linear ones."""
+    return [*(f"conv{index}" for index in range(1, convolutions + 1)), *layer_names(hidden_layers)]
+
+
 def settings_from(values: Mapping[str, Any]) -> Settings:
     """All factors in their canonical order and number type, so that 0 and 0.0 are the same setting."""
     return {name: factor.kind(values[name]) for name, factor in FACTORS.items()}

@@ -1,7 +1,9 @@
 """One linear layer inside any network: its inputs, and the loss as a function of its outputs.
 
 Nothing needs to be known of what lies before or behind the layer: forward hooks read its input a and replace its output
-z. The work is done on a float64 copy of the network; the caller's is untouched.
+z. Where what lies behind it can be told apart (``awduality.behind``), that alone is evaluated. The work is done on a
+float64 copy of the network; the caller's is untouched. One exception: the activities that a deep convolutional network
+hands to the layer are computed in the network's own precision; from there on, all is float64.
 """
 
 from __future__ import annotations
@@ -15,11 +17,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.nn.modules.conv import _ConvNd
 
+from awduality.behind import behind
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss, checked_losses, named_loss
 
 Array = np.ndarray | Tensor
+
+# Convolutions are several times slower in float64, and no truer to the network as it was trained. So what lies before
+# the layer keeps the network's own precision, where it has more weights in convolutions than this.
+_DEEP = 1_000_000
+_IMAGES = 128  # samples that a network with convolutions sees at once: its activities are larger than its inputs
+_COMPARED = 16  # samples on which what lies behind the layer is compared with the whole network …
+_SAME = 1e-12  # … and by how much its losses may differ
 
 
 class Samples(NamedTuple):
@@ -58,9 +70,9 @@ class LayerProbe:
     def __init__(self, model: nn.Module, layer: str, loss: str | PerSampleLoss = "cross_entropy") -> None:
         modules = dict(model.named_modules())
         if not isinstance(modules.get(layer), nn.Linear):
-            linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+            known = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
             what = f"a {type(modules[layer]).__name__}" if layer in modules else "not there"
-            raise InputError(f"layer {layer!r} is {what}: the linear layers of this network are {linear}")
+            raise InputError(f"layer {layer!r} is {what}: the linear layers of this network are {known}")
         training = [name or "the network" for name, module in modules.items() if module.training]
         if training:
             raise InputError(
@@ -81,6 +93,13 @@ class LayerProbe:
         self._model = copy.deepcopy(model).double().requires_grad_(False)
         self._layer: nn.Linear = self._model.get_submodule(layer)  # type: ignore[assignment]
         self._loss = named_loss(loss)
+        self._behind = behind(self._model, layer)
+        self._compared = False  # what lies behind the layer with the whole network
+        kernels = [module.weight.numel() for module in modules.values() if isinstance(module, _ConvNd)]
+        self._at_once = _IMAGES if kernels else None
+        self._before = self._model
+        if sum(kernels) > _DEEP and self._behind is not None:
+            self._before = copy.deepcopy(model).requires_grad_(False)
 
     @property
     def weight(self) -> Tensor:
@@ -118,10 +137,41 @@ class LayerProbe:
                 per forward, or on an input that is not (N, n).
         """
         inputs, targets = self.tensors(samples)
+        activities, losses = self._see_all(inputs, targets)
+        if self._behind is not None and not self._compared:
+            self._compared = True
+            if not self._agrees(inputs[:_COMPARED], targets[:_COMPARED]):
+                self._behind, self._before = None, self._model
+                activities, losses = self._see_all(inputs, targets)
+        return Seen(inputs, targets, activities, losses)
+
+    def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
+        """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""
+        if self._behind is not None:
+            return checked_losses(self._loss, self._behind(output.clone()), targets)
+        return torch.cat([self._losses_with(*part) for part in self._parts(inputs, targets, output)])
+
+    def _losses_with(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
+        with _hooked(self._layer, lambda _module, _args, _original: output.clone()):
+            return checked_losses(self._loss, _forward(self._model, inputs), targets)
+
+    def _parts(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """The samples, so many at once as fit into memory."""
+        return zip(*(tensor.split(self._at_once or len(tensor)) for tensor in tensors), strict=True)
+
+    def _see_all(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [self._see(x, y) for x, y in self._parts(inputs, targets)]
+        return (
+            parts[0] if len(parts) == 1 else (torch.cat([a for a, _ in parts]), torch.cat([loss for _, loss in parts]))
+        )
+
+    @torch.no_grad()
+    def _see(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The activities and the losses of some samples, from one pass through the whole network."""
         caught: list[Tensor] = []
-        with torch.no_grad(), self._hook(lambda _module, args, _output: caught.append(args[0].clone())):
-            outputs = self._forward(inputs)
-            losses = checked_losses(self._loss, outputs, targets)
+        layer, precision = self._before.get_submodule(self.name), next(self._before.parameters()).dtype
+        with _hooked(layer, lambda _module, args, _output: caught.append(args[0].clone())):
+            outputs = _forward(self._before, inputs.to(precision))
         if len(caught) != 1:
             raise InputError(
                 f"layer {self.name!r} is called {len(caught)} times per forward: the duality needs exactly one call, "
@@ -132,23 +182,32 @@ class LayerProbe:
                 f"layer {self.name!r} gets an input of shape {tuple(caught[0].shape)}: wanted ({len(inputs)}, n), "
                 "one activity vector per sample"
             )
-        return Seen(inputs, targets, caught[0], losses)
+        activities = caught[0].double()
+        if self._before is self._model:
+            return activities, checked_losses(self._loss, outputs, targets)
+        return activities, self.losses_at_output(inputs, targets, linear(activities, self.weight) + self.bias)
 
-    def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
-        """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""
-        with self._hook(lambda _module, _args, _original: output.clone()):
-            return checked_losses(self._loss, self._forward(inputs), targets)
+    @torch.no_grad()
+    def _agrees(self, inputs: Tensor, targets: Tensor) -> bool:
+        """Whether what lies behind the layer gives the losses of the whole network."""
+        caught: list[Tensor] = []
+        with _hooked(self._layer, lambda _module, _args, output: caught.append(output.clone())):
+            whole = checked_losses(self._loss, _forward(self._model, inputs), targets)
+        behind_alone = self.losses_at_output(inputs, targets, caught[0])
+        return torch.allclose(behind_alone, whole, rtol=_SAME, atol=_SAME, equal_nan=True)
 
-    def _forward(self, inputs: Tensor) -> Any:
-        try:
-            return self._model(inputs)
-        except RuntimeError as error:
-            raise InputError(f"the network does not accept inputs of shape {tuple(inputs.shape)}: {error}") from error
 
-    @contextmanager
-    def _hook(self, function: Any) -> Iterator[None]:
-        handle = self._layer.register_forward_hook(function)
-        try:
-            yield
-        finally:
-            handle.remove()
+def _forward(model: nn.Module, inputs: Tensor) -> Any:
+    try:
+        return model(inputs)
+    except RuntimeError as error:
+        raise InputError(f"the network does not accept inputs of shape {tuple(inputs.shape)}: {error}") from error
+
+
+@contextmanager
+def _hooked(layer: nn.Module, function: Any) -> Iterator[None]:
+    handle = layer.register_forward_hook(function)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -19,7 +19,8 @@ from awduality.duality.analysis import Analysis
 from awduality.networks import from_weights, fully_connected
 from awduality.plan import Run, Shard, expand, layer_names
 from awduality.probe import LayerProbe
-from awduality.training.loop import Solution, Training, train
+from awduality.training.loop import train
+from awduality.training.run import Solution, Training
 from tests.benchmarks.timing import median_seconds, seconds, seconds_per_epoch
 from tests.benchmarks.work import LAYER, Geometry, shared_by_runs
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from awduality.networks import from_weights
+from awduality.networks import from_weights, fully_connected
 from awduality.plan import expand, layer_names
 from awduality.training import schemes
-from awduality.training.loop import Training, train
+from awduality.training.loop import train
+from awduality.training.run import Training
 from tests.benchmarks import ours, published, report, tuned
 from tests.benchmarks.work import problem
 from tests.benchmarks.workers import alone, at_once
@@ -46,7 +47,9 @@ def by_reference(name, digits, settings, monkeypatch):
     """A reference's weights, from the project's initial weights and in its batch order."""
     work = problem(digits, settings, TRAINING)
     widths = [64, work.width, work.width, 10]
-    weights = schemes.initial_weights(widths, work.init_scale, TRAINING["root_seed"], SEED)
+    weights = schemes.initial_weights(
+        [p.shape for p in fully_connected(widths).parameters()], work.init_scale, TRAINING["root_seed"], SEED
+    )
     network = from_weights(dict(zip(layer_names(2), weights, strict=True)))
     if name == "tuned":
         orders = schemes.batch_order(SIZE, TRAINING["root_seed"], SEED)

@@ -54,7 +54,7 @@ def mnist_config() -> dict[str, Any]:
 
 
 def shared_by_runs(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What all runs of a config share: the fields of ``awduality.training.loop.Training``."""
+    """What all runs of a config share: the fields of ``awduality.training.run.Training``."""
     return {**config["training"], **config["network"], "root_seed": config["root_seed"]}
 
 

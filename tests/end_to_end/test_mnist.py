@@ -10,7 +10,8 @@ from awduality.data.splits import read_split, split_arrays
 from awduality.duality.analysis import Analysis
 from awduality.files import write_arrays
 from awduality.plan import expand
-from awduality.training.loop import Training, train
+from awduality.training.loop import train
+from awduality.training.run import Training
 
 pytestmark = [pytest.mark.slow, pytest.mark.mnist]
 

@@ -87,7 +87,7 @@ def test_an_edit_of_the_plotting_code_redraws_and_retrains_nothing(rerun):
 
 
 def test_an_edit_of_the_training_code_retrains(rerun):
-    edit(rerun / "src/awduality/training/loop.py", "_ACCURACY_EPOCHS = 9", "_ACCURACY_EPOCHS = 8")
+    edit(rerun / "src/awduality/training/run.py", "_ACCURACY_EPOCHS = 9", "_ACCURACY_EPOCHS = 8")
     assert planned(rerun)["train"] == 6
 
 

@@ -26,6 +26,7 @@ FLOORS = [
     "networks",
     "training",
     "losses",
+    "behind",
     "probe",
     "curvature",
     "duality",

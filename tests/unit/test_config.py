@@ -65,7 +65,7 @@ def test_resolving_leaves_its_arguments_alone(default, schema):
             "label noise 0.01 adds no sample to 800: they are added by tens",
         ),
         ({"sweeps": {"batch_size": [801]}}, "a batch of 801 is larger than the 800 training samples"),
-        ({"layers": ["fc4"]}, "layers: got 'fc4', wanted layers of the network: fc1, fc2, fc3"),
+        ({"layers": ["fc4"]}, "layers: got 'fc4', wanted fully connected layers of the network: fc1, fc2, fc3"),
         ({"sweeps": {}}, "sweeps: got {}, wanted at least 1 entries"),
         ({"seeds": "1e1"}, "YAML reads this as text: write 10$"),
         (

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from awduality.duality.decomposition import Directions
-from awduality.plan import layer_names
+from awduality.networks import in_order, outgoing
 from awduality.streams import stream
 
 Null = Literal["shuffled_scalars", "random_basis", "layerwise", "neuronwise"]
@@ -81,11 +81,11 @@ def rescaled_layers(weights: Weights, layer: str, factor: float) -> dict[str, np
     """The same function with one layer multiplied by ``factor`` and its neighbour divided by it.
 
     Args:
-        weights: ``fc1``, ``fc2``, … -> (outputs, inputs) matrix of a ReLU network without biases.
+        weights: name -> weights of every layer of a ReLU network without biases, see ``awduality.networks``.
         layer: the layer to multiply; the one before it is divided, or the one after the first.
         factor: a positive number.
     """
-    names = layer_names(len(weights) - 1)
+    names = in_order(weights)
     place = names.index(layer)
     scaled = {name: np.asarray(matrix, dtype=np.float64) for name, matrix in weights.items()}
     scaled[layer] = scaled[layer] * factor
@@ -96,12 +96,11 @@ def rescaled_layers(weights: Weights, layer: str, factor: float) -> dict[str, np
 
 def rescaled_neurons(weights: Weights, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """The same function with the input weights of every hidden unit multiplied by a random factor of its own."""
-    names = layer_names(len(weights) - 1)
+    names = in_order(weights)
     scaled = {name: np.array(matrix, dtype=np.float64) for name, matrix in weights.items()}
     for before, after in pairwise(names):
         factors = random_factors(generator, len(scaled[before]))
-        scaled[before] *= factors[:, None]
-        scaled[after] /= factors
+        _rescale(scaled, before, after, factors)
     return scaled
 
 
@@ -117,22 +116,34 @@ def balanced(weights: Weights) -> dict[str, np.ndarray]:
     and all layers then have the same Frobenius norm. What is measured there, no rescaling changes.
 
     Args:
-        weights: ``fc1``, ``fc2``, … -> (outputs, inputs) matrix of a ReLU network without biases.
+        weights: name -> weights of every layer of a ReLU network without biases, see ``awduality.networks``.
 
     Returns:
         The rescaled weights, float64. A unit without input or without output weights is left as it is.
     """
-    names = layer_names(len(weights) - 1)
+    names = in_order(weights)
     scaled = {name: np.array(weights[name], dtype=np.float64) for name in names}
     for _ in range(_SWEEPS):
         largest = 0.0
         for before, after in pairwise(names):
-            into, out = np.linalg.norm(scaled[before], axis=1), np.linalg.norm(scaled[after], axis=0)
+            into, out = _unit_norms(scaled[before], scaled[after])
             alive = (into > 0) & (out > 0)
             factors = np.where(alive, np.sqrt(np.where(alive, out, 1.0) / np.where(alive, into, 1.0)), 1.0)
-            scaled[before] *= factors[:, None]
-            scaled[after] /= factors
+            _rescale(scaled, before, after, factors)
             largest = max(largest, float(np.abs(np.log(factors)).max()))
         if largest < _BALANCED:
             break
     return scaled
+
+
+def _unit_norms(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The norms of the input and of the output weights of every hidden unit, or channel."""
+    out = outgoing(after, len(before)).swapaxes(1, 2).reshape(-1, len(before))
+    return np.linalg.norm(before.reshape(len(before), -1), axis=1), np.linalg.norm(out, axis=0)
+
+
+def _rescale(weights: dict[str, np.ndarray], before: str, after: str, factors: np.ndarray) -> None:
+    """Multiply the input weights of every hidden unit, or channel, by its factor; divide its output weights by it."""
+    weights[before] *= factors.reshape(-1, *[1] * (weights[before].ndim - 1))
+    away = outgoing(weights[after], len(factors))
+    away /= factors[:, None]

@@ -7,49 +7,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from awduality.data.label_noise import noisy_count, wrong_labels
 from awduality.data.splits import Split
 from awduality.plan import Run, Settings
 from awduality.training import schemes
+from awduality.training.convolutional import train_convolutional
 from awduality.training.ensemble import Ensemble
+from awduality.training.run import HISTORY, Solution, Training, training_samples
 from awduality.training.step import Steps
 
-StopReason = Literal["converged", "budget", "diverged"]
-
-HISTORY = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 _COMPACTED = 0.5  # share of a wide stack's runs that still train when the others are taken out
-_ACCURACY_EPOCHS = 9  # the authors' code averages the training accuracy over the last nine epochs
-
-
-@dataclass(frozen=True)
-class Training:
-    """When a run ends, and what all runs share."""
-
-    hidden_layers: int
-    root_seed: int
-    target_loss: float
-    target_accuracy: float
-    max_steps: int
-    weight_decay_epochs: int
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What came out of a run."""
-
-    run: Run
-    stop_reason: StopReason
-    epochs: int
-    steps: int
-    weights: list[np.ndarray]  # per layer (outputs, inputs) float32
-    history: dict[str, np.ndarray]  # each (epochs,) float64, after every epoch, on clean training and test samples
 
 
 def train(
@@ -60,7 +32,7 @@ def train(
     report: Callable[[int, str], None] = lambda _finished, _message: None,
     wide: bool | None = None,
 ) -> list[Solution]:
-    """Train all runs; those of one shape together, as one stack.
+    """Train all runs; those of one shape together, as one stack, or one by one if they have convolutions.
 
     Args:
         runs: what to train.
@@ -82,6 +54,8 @@ def train(
     wide = device.type == "cuda" if wide is None else wide
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
+        if training.convolutions:
+            return [train_convolutional(run, split, training, device, report) for run in runs]
         with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
             solutions = {
                 solution.run.id: solution
@@ -111,16 +85,12 @@ class _StackData:
 def _stack_data(
     settings: Settings, seeds: Iterable[int], split: Split, root_seed: int, device: torch.device
 ) -> _StackData:
-    clean = int(settings["train_size"])
-    total = clean + noisy_count(clean, settings["label_noise"])
-    true = split.pool_labels[:total]
-    labels = [
-        np.concatenate([true[:clean], wrong_labels(true[clean:], split.classes, root_seed, seed)]) for seed in seeds
-    ]
+    samples = [training_samples(settings, seed, split, root_seed) for seed in seeds]
+    labels = torch.from_numpy(np.stack([labels for _, labels in samples]))
     return _StackData(
-        inputs=torch.from_numpy(split.pool_inputs[:total]).to(device),
-        targets=one_hot(torch.from_numpy(np.stack(labels)), split.classes).float().mT.contiguous().to(device),
-        clean_labels=torch.from_numpy(true[:clean]).to(device),
+        inputs=torch.from_numpy(samples[0][0]).to(device),
+        targets=one_hot(labels, split.classes).float().mT.contiguous().to(device),
+        clean_labels=labels[0, : int(settings["train_size"])].to(device),
         test_inputs=torch.from_numpy(split.test_inputs).to(device),
         test_labels=torch.from_numpy(split.test_labels).to(device),
     )
@@ -132,10 +102,9 @@ def _initial_ensemble(
     def column(factor: str) -> Tensor:
         return torch.tensor([run.settings[factor] for run in runs], dtype=torch.float32, device=device).view(-1, 1, 1)
 
-    hidden = [int(runs[0].settings["width"])] * training.hidden_layers  # runs of a stack have one shape
-    widths = [split.pool_inputs.shape[1], *hidden, split.classes]
+    shapes = training.shapes(runs[0].settings, split).values()  # runs of a stack have one shape
     initial = [
-        schemes.initial_weights(widths, run.settings["init_scale"], training.root_seed, run.seed) for run in runs
+        schemes.initial_weights(shapes, run.settings["init_scale"], training.root_seed, run.seed) for run in runs
     ]
     weights = [torch.from_numpy(np.stack(layer)).to(device) for layer in zip(*initial, strict=True)]
     return Ensemble(weights, streams, column("learning_rate"), column("dropout"), column("weight_decay"), column("l2"))
@@ -156,7 +125,7 @@ def _train_stack(
     samples = len(data.inputs)
     steps_per_epoch = -(-samples // batch)
     orders = [schemes.batch_order(samples, training.root_seed, seed) for seed in seeds]
-    width = int(settings["width"])
+    width = training.hidden_width(settings)
     uniforms = [schemes.dropout_uniforms(samples, width, training.root_seed, seed) for seed in seeds]
 
     stacked = list(range(len(runs)))  # rows of ``runs`` in the stack
@@ -183,7 +152,7 @@ def _train_stack(
             if row not in going:
                 continue
             histories[row].append(values)
-            reason = _stop_reason(histories[row], epoch * steps_per_epoch, training)
+            reason = training.stop_reason(histories[row], epoch * steps_per_epoch)
             if reason is not None:
                 going.remove(row)
                 ended += 1
@@ -205,13 +174,3 @@ def _epoch(steps: Steps, data: _StackData, order: Tensor, uniforms: Tensor | Non
     drawn = repeat(None) if uniforms is None else uniforms.split(batch, dim=2)
     for index, labels, part in zip(order.split(batch, dim=1), targets.split(batch, dim=2), drawn, strict=False):
         steps.of(index.shape[1], decaying)(data.inputs, index, labels, part)
-
-
-def _stop_reason(history: list[np.ndarray], steps: int, training: Training) -> StopReason | None:
-    loss = history[-1][0]
-    accuracy = np.mean([row[1] for row in history[-_ACCURACY_EPOCHS:]])
-    if not np.isfinite(loss):
-        return "diverged"
-    if loss < training.target_loss and accuracy > training.target_accuracy:
-        return "converged"
-    return "budget" if steps >= training.max_steps else None

@@ -9,29 +9,35 @@ differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from awduality.networks import fan_in
 from awduality.streams import stream
 
 
-def initial_weights(widths: Sequence[int], scale: float, root_seed: int, seed: int) -> list[np.ndarray]:
-    """PyTorch's default initialisation of linear layers, all multiplied by the factor ``init_scale`` s (authors' code).
+def initial_weights(shapes: Iterable[Sequence[int]], scale: float, root_seed: int, seed: int) -> list[np.ndarray]:
+    """PyTorch's default initialisation of all layers, multiplied by the factor ``init_scale`` s (authors' code).
 
-    Layer weights are uniform in s·(−1/√n, 1/√n), n the number of inputs of the layer.
+    Layer weights are uniform in s·(−1/√n, 1/√n), n the number of inputs of a unit.
+
+    Args:
+        shapes: of each layer's weights, (outputs, inputs) or (channels out, channels in, height, width).
+        scale: s.
+        root_seed: the config's root seed.
+        seed: the run's seed index.
 
     Returns:
-        One (outputs, inputs) float32 matrix per layer.
+        One float32 array per layer.
     """
     generator = stream(root_seed, "init", seed)
     weights = []
-    for inputs, outputs in pairwise(widths):
-        uniform = generator.random((outputs, inputs), dtype=np.float32)
-        weights.append(np.float32(scale / np.sqrt(inputs)) * (2 * uniform - 1))
+    for shape in shapes:
+        uniform = generator.random(tuple(shape), dtype=np.float32)
+        weights.append(np.float32(scale / np.sqrt(fan_in(shape))) * (2 * uniform - 1))
     return weights
 
 

@@ -31,7 +31,7 @@ from awduality.duality.nulls import (
 from awduality.duality.pairing import nearest_pairs
 from awduality.duality.summary import BALANCED, NULL_COLUMNS, SPECTRUM, spectrum_numbers, summary
 from awduality.duality.summary import COLUMNS as COLUMNS_OF_RUNS
-from awduality.networks import from_weights
+from awduality.networks import from_weights, weight_shapes
 from awduality.probe import LayerProbe
 
 
@@ -393,3 +393,47 @@ def test_curves_are_ordered_by_sharpness(controlled):
         assert sigma_g.sum() == pytest.approx(entry["sigma_g_total"])
         if entry["null"] == "random_basis":
             assert arrays[f"{prefix}/contribution"][:10].sum() == pytest.approx(entry["sharp_part"])
+
+
+def convolutional_weights(seed=0):
+    generator = np.random.default_rng(seed)
+    shapes = weight_shapes(3 * 8 * 8, 3, 6, 2, convolutions=[4, 5])
+    return {name: generator.normal(size=shape) / np.sqrt(shape[1]) for name, shape in shapes.items()}
+
+
+def images(count):
+    generator = np.random.default_rng(count)
+    return generator.normal(size=(count, 192)), np.arange(count) % 3
+
+
+@pytest.mark.parametrize("rescaled", ["layers", "neurons", "balanced"])
+def test_a_convolutional_network_computes_the_same_when_it_is_rescaled(rescaled):
+    weights = convolutional_weights()
+    scaled = {
+        "layers": lambda: rescaled_layers(weights, "fc1", 3.0),
+        "neurons": lambda: rescaled_neurons(weights, np.random.default_rng(0)),
+        "balanced": lambda: balanced(weights),
+    }[rescaled]()
+    x = torch.from_numpy(images(9)[0])
+    assert all(not np.array_equal(scaled[name], weights[name]) for name in ("conv2", "fc1"))
+    assert torch.allclose(from_weights(scaled)(x), from_weights(weights)(x), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("layer", ["fc1", "fc2", "fc3"])
+def test_rescaling_layers_of_a_convolutional_network_changes_no_product(layer):
+    weights = convolutional_weights()
+    networks = (from_weights(w) for w in (weights, rescaled_layers(weights, layer, 0.2)))
+    one, other = (decompose(network, layer, images(40), images(25)) for network in networks)
+    kept = one.eigenvalues > 1e-6 * one.eigenvalues[0]
+    assert kept.sum() >= 6
+    assert np.allclose(other.contribution[kept], one.contribution[kept], rtol=0, atol=1e-10)
+    assert np.allclose(other.sigma_w[kept], 0.2 * one.sigma_w[kept], rtol=1e-7)
+    assert np.allclose(other.eigenvalues[kept], one.eigenvalues[kept] / 0.2**2, rtol=1e-8)
+
+
+def test_channels_and_units_of_a_balanced_convolutional_network_have_equal_norms():
+    scaled = balanced(convolutional_weights())
+    assert np.allclose([np.linalg.norm(matrix.ravel()) for matrix in scaled.values()], np.linalg.norm(scaled["fc1"]), rtol=1e-9)
+    into = np.linalg.norm(scaled["conv2"].reshape(5, -1), axis=1)
+    out = np.linalg.norm(scaled["fc1"].reshape(6, 5, 4), axis=(0, 2))
+    assert np.allclose(into, out, rtol=1e-9)

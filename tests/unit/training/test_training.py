@@ -13,11 +13,13 @@ from torch import nn
 
 from awduality.data.label_noise import noisy_count, wrong_labels
 from awduality.networks import fully_connected
+from awduality.networks import network as network_of
 from awduality.plan import Run, expand
 from awduality.training import schemes
 from awduality.training.ensemble import Ensemble
-from awduality.training.loop import HISTORY, Training, train
+from awduality.training.loop import train
 from awduality.training.products import product
+from awduality.training.run import HISTORY, Training
 from awduality.training.step import Step
 
 CPU = torch.device("cpu")
@@ -47,22 +49,23 @@ def plainly_trained(run: Run, split, training: Training):
     y = split.pool_labels[:total].copy()
     y[clean:] = wrong_labels(y[clean:], split.classes, training.root_seed, seed)
     y = torch.from_numpy(y)
-    widths = [x.shape[1], *[settings["width"]] * training.hidden_layers, split.classes]
-    network = fully_connected(widths)
-    initial = schemes.initial_weights(widths, settings["init_scale"], training.root_seed, seed)
+    network = network_of(training.shapes(settings, split))
+    shapes = [parameter.shape for parameter in network.parameters()]
+    initial = schemes.initial_weights(shapes, settings["init_scale"], training.root_seed, seed)
     for parameter, matrix in zip(network.parameters(), initial, strict=True):
         parameter.data = torch.from_numpy(matrix)
     optimiser = torch.optim.SGD(network.parameters(), lr=settings["learning_rate"], weight_decay=settings["l2"])
     orders = schemes.batch_order(total, training.root_seed, seed)
-    uniforms = schemes.dropout_uniforms(total, settings["width"], training.root_seed, seed)
+    uniforms = schemes.dropout_uniforms(total, len(network.fc1.weight), training.root_seed, seed)
     steps = 0
     for epoch in itertools.count(1):
         order, drawn = torch.from_numpy(next(orders)), torch.from_numpy(next(uniforms))
         for batch, noise in zip(order.split(settings["batch_size"]), drawn.split(settings["batch_size"]), strict=True):
-            hidden = torch.relu(network.fc1(x[batch]))
-            hidden = hidden * (noise >= settings["dropout"]) / (1 - settings["dropout"])
-            for layer in list(network)[2:]:
+            hidden = x[batch]
+            for name, layer in network.named_children():
                 hidden = layer(hidden)
+                if name == "relu1":  # the first fully connected hidden layer
+                    hidden = hidden * (noise >= settings["dropout"]) / (1 - settings["dropout"])
             loss = nn.functional.cross_entropy(hidden, y[batch])
             if settings["weight_decay"] and epoch <= training.weight_decay_epochs:
                 norm = torch.cat([p.flatten() for p in network.parameters()]).norm()
@@ -103,6 +106,36 @@ def test_stacked_training_equals_separate_modules_for_any_depth(digits):
         (solution,) = train(list(expand(DEFAULTS, "dropout", [0.3], [0])), digits, training, CPU)
         assert len(solution.weights) == hidden_layers + 1
         assert difference(solution.weights, plainly_trained(solution.run, digits, training)) < 1e-5
+
+
+def test_stacked_training_equals_separate_modules_when_the_first_width_differs(digits):
+    training = replace(TRAINING, hidden_layers=3, first_width=20)
+    (solution,) = train(list(expand(DEFAULTS, "dropout", [0.3], [0])), digits, training, CPU)
+    assert [w.shape for w in solution.weights] == [(20, 64), (12, 20), (12, 12), (10, 12)]
+    assert difference(solution.weights, plainly_trained(solution.run, digits, training)) < 1e-5
+
+
+CONVOLUTIONAL = replace(TRAINING, hidden_layers=1, convolutions=[4, 5])
+
+
+@pytest.mark.parametrize("factor", SCHEMES)
+def test_convolutional_training_equals_separate_modules_under_sgd(digits, factor):
+    for solution in train(list(expand(DEFAULTS, factor, SCHEMES[factor], [0])), digits, CONVOLUTIONAL, CPU):
+        assert [w.ndim for w in solution.weights] == [4, 4, 2, 2]
+        assert difference(solution.weights, plainly_trained(solution.run, digits, CONVOLUTIONAL)) < 1e-5
+
+
+def test_a_convolutional_run_does_not_depend_on_the_others(digits):
+    training = replace(CONVOLUTIONAL, target_loss=1.0, target_accuracy=0.5, max_steps=300)
+    runs = list(expand(DEFAULTS, "learning_rate", [0.1, 0.3], [0, 1]))
+    for run, solution in zip(runs, train(runs, digits, training, CPU), strict=True):
+        assert_equal_to_the_bit(train([run], digits, training, CPU)[0], solution)
+
+
+def test_convolutional_runs_converge_diverge_or_end_by_their_budget(digits):
+    training = replace(CONVOLUTIONAL, target_loss=1.5, target_accuracy=0.3, max_steps=400)
+    runs = list(expand(DEFAULTS, "learning_rate", [1e-6, 0.3, 1e30], [0]))
+    assert [s.stop_reason for s in train(runs, digits, training, CPU)] == ["budget", "converged", "diverged"]
 
 
 def test_the_penalty_on_the_norm_ends_with_its_epochs(digits):
@@ -239,16 +272,18 @@ def test_runs_of_one_seed_share_init_and_order_and_runs_of_two_seeds_share_nothi
     def first(stream):
         return next(stream)
 
-    assert np.array_equal(schemes.initial_weights([9, 4], 1.0, 1, 0)[0], schemes.initial_weights([9, 4], 1.0, 1, 0)[0])
+    assert np.array_equal(
+        schemes.initial_weights([(4, 9)], 1.0, 1, 0)[0], schemes.initial_weights([(4, 9)], 1.0, 1, 0)[0]
+    )
     assert not np.array_equal(
-        schemes.initial_weights([9, 4], 1.0, 1, 0)[0], schemes.initial_weights([9, 4], 1.0, 1, 1)[0]
+        schemes.initial_weights([(4, 9)], 1.0, 1, 0)[0], schemes.initial_weights([(4, 9)], 1.0, 1, 1)[0]
     )
     assert not np.array_equal(first(schemes.batch_order(50, 1, 0)), first(schemes.batch_order(50, 1, 1)))
 
 
 def test_initial_weights_have_the_range_of_pytorchs_default_times_the_scale():
     for scale in (1.0, 5.0):
-        weights = schemes.initial_weights([784, 300, 10], scale, 1, 0)
+        weights = schemes.initial_weights([(300, 784), (10, 300)], scale, 1, 0)
         for matrix, inputs in zip(weights, (784, 300), strict=True):
             bound = scale / np.sqrt(inputs)
             assert np.abs(matrix).max() == pytest.approx(bound, rel=1e-3)

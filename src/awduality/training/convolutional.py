@@ -1,0 +1,95 @@
+"""Training of networks with convolutions: one run after the other, by autograd.
+
+On a CPU a stack of convolutions gains nothing over single ones (docs/performance.md), so this is the plain loop that
+anyone would write, with the same random streams, schemes and stopping rule as the stacks of fully connected networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from awduality.data.splits import Split
+from awduality.networks import network
+from awduality.plan import Run
+from awduality.training import schemes
+from awduality.training.run import HISTORY, Solution, Training, training_samples
+
+_EVALUATION_CHUNK = 500  # samples; keeps the activations in cache
+
+
+def train_convolutional(
+    run: Run, split: Split, training: Training, device: torch.device, report: Callable[[int, str], None]
+) -> Solution:
+    """Train one run to its target loss, within its budget of steps; see ``awduality.training.loop.train``."""
+    settings, batch = run.settings, int(run.settings["batch_size"])
+    inputs, labels = (
+        torch.from_numpy(array).to(device) for array in training_samples(settings, run.seed, split, training.root_seed)
+    )
+    clean = int(settings["train_size"])
+    test_inputs, test_labels = (torch.from_numpy(array).to(device) for array in split.test)
+    orders = schemes.batch_order(len(inputs), training.root_seed, run.seed)
+    uniforms = schemes.dropout_uniforms(len(inputs), training.hidden_width(settings), training.root_seed, run.seed)
+    rate = float(settings["dropout"])
+    model = _initial(run, split, training).to(device)
+    history: list[np.ndarray] = []
+    reason, steps = None, 0
+    while reason is None:
+        decaying = len(history) < training.weight_decay_epochs
+        order = torch.from_numpy(next(orders)).to(device)
+        drawn = torch.from_numpy(next(uniforms)).to(device).split(batch) if rate else None
+        for place, index in enumerate(order.split(batch)):
+            mask = None if drawn is None else schemes.dropout_mask(drawn[place], torch.tensor(rate, device=device))
+            _step(model, inputs[index], labels[index], mask, run, decaying)
+            steps += 1
+        measured = [
+            *_evaluate(model, inputs[:clean], labels[:clean]),
+            *_evaluate(model, test_inputs, test_labels),
+        ]
+        history.append(np.array(measured))
+        reason = training.stop_reason(history, steps)
+        report(int(reason is not None), f"run {run.id}: epoch {len(history)}, training loss {measured[0]:.3g}")
+    columns = dict(zip(HISTORY, np.array(history).T.copy(), strict=True))
+    weights = [parameter.detach().cpu().numpy().copy() for parameter in model.parameters()]
+    return Solution(run, reason, len(history), steps, weights, columns)
+
+
+def _initial(run: Run, split: Split, training: Training) -> nn.Sequential:
+    shapes = training.shapes(run.settings, split)
+    model = network(shapes)
+    drawn = schemes.initial_weights(shapes.values(), run.settings["init_scale"], training.root_seed, run.seed)
+    model.load_state_dict({f"{name}.weight": torch.from_numpy(w) for name, w in zip(shapes, drawn, strict=True)})
+    return model
+
+
+def _step(model: nn.Sequential, inputs: Tensor, labels: Tensor, mask: Tensor | None, run: Run, decaying: bool) -> None:
+    """One step of SGD: the decays shrink the weights that the gradient was taken at."""
+    activity = inputs
+    for name, layer in model.named_children():
+        activity = layer(activity)
+        if mask is not None and name == "relu1":
+            activity = activity * mask
+    weights = list(model.parameters())
+    gradients = torch.autograd.grad(cross_entropy(activity, labels), weights)
+    learning_rate, decay = run.settings["learning_rate"], run.settings["weight_decay"]
+    with torch.no_grad():
+        penalty = float(run.settings["l2"])
+        if decaying and decay:
+            penalty += float(decay / torch.stack([torch.linalg.vector_norm(w).square() for w in weights]).sum().sqrt())
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.mul_(1 - learning_rate * penalty).sub_(gradient, alpha=learning_rate)
+
+
+@torch.no_grad()
+def _evaluate(model: nn.Sequential, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy, without dropout."""
+    loss, right = 0.0, 0
+    for x, y in zip(inputs.split(_EVALUATION_CHUNK), labels.split(_EVALUATION_CHUNK), strict=True):
+        logits = model(x).double()
+        loss += float(cross_entropy(logits, y, reduction="sum"))
+        right += int((logits.argmax(1) == y).sum())
+    return loss / len(labels), right / len(labels)

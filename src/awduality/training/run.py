@@ -1,0 +1,79 @@
+"""What every way of training shares: when a run ends, what comes out of it, and the samples that it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.splits import Split
+from awduality.networks import weight_shapes
+from awduality.plan import Run, Settings
+
+StopReason = Literal["converged", "budget", "diverged"]
+
+HISTORY = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+_ACCURACY_EPOCHS = 9  # the authors' code averages the training accuracy over the last nine epochs
+
+
+@dataclass(frozen=True)
+class Training:
+    """When a run ends, and what all runs share."""
+
+    hidden_layers: int
+    root_seed: int
+    target_loss: float
+    target_accuracy: float
+    max_steps: int
+    weight_decay_epochs: int
+    first_width: int | None = None
+    convolutions: Sequence[int] = ()
+
+    def hidden_width(self, settings: Settings) -> int:
+        """The units of the first fully connected hidden layer, on which dropout acts."""
+        return self.first_width or int(settings["width"])
+
+    def shapes(self, settings: Settings, split: Split) -> dict[str, tuple[int, ...]]:
+        """The shapes of a run's weights, by name."""
+        return weight_shapes(
+            split.pool_inputs.shape[1],
+            split.classes,
+            int(settings["width"]),
+            self.hidden_layers,
+            self.first_width,
+            self.convolutions,
+        )
+
+    def stop_reason(self, history: Sequence[np.ndarray], steps: int) -> StopReason | None:
+        """Why a run ends after these epochs, or nothing if it goes on; the rows of its history are as ``HISTORY``."""
+        loss = history[-1][0]
+        accuracy = np.mean([row[1] for row in history[-_ACCURACY_EPOCHS:]])
+        if not np.isfinite(loss):
+            return "diverged"
+        if loss < self.target_loss and accuracy > self.target_accuracy:
+            return "converged"
+        return "budget" if steps >= self.max_steps else None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What came out of a run."""
+
+    run: Run
+    stop_reason: StopReason
+    epochs: int
+    steps: int
+    weights: list[np.ndarray]  # per layer, float32; (outputs, inputs) where it is fully connected
+    history: dict[str, np.ndarray]  # each (epochs,) float64, after every epoch, on clean training and test samples
+
+
+def training_samples(settings: Settings, seed: int, split: Split, root_seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs (S, n) and labels (S,) of a run: its clean samples first, then those whose label is wrong."""
+    clean = int(settings["train_size"])
+    total = clean + noisy_count(clean, settings["label_noise"])
+    true = split.pool_labels[:total]
+    labels = np.concatenate([true[:clean], wrong_labels(true[clean:], split.classes, root_seed, seed)])
+    return split.pool_inputs[:total], labels
