@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from awduality.data.sources import Dataset
+from awduality.data.dataset import Dataset
 from awduality.errors import InputError
 from awduality.files import read_arrays
 
@@ -115,6 +115,8 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
         "citation": dataset.citation,
         "inputs": f"pixels / {dataset.scale:g}, float32",
         "features": int(arrays["pool_pixels"].shape[1]),
+        "image_shape": list(dataset.image_shape),
+        "image_axes": "channel, row, column: features run through the columns first, through the channels last",
         "raw_files_sha256": dict(dataset.files),
         "raw_files_compared_with_known_digests": dataset.verified,
         "permutation": f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.train_labels)})",
