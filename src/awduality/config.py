@@ -103,6 +103,7 @@ def _constraint(error: Any) -> str:
         "maximum": f"at most {value}",
         "exclusiveMaximum": f"less than {value}",
         "enum": f"one of {value}",
+        "minLength": "some text",
         "pattern": f"text of the form {value}",
         "minItems": f"at least {value} entries",
         "minProperties": f"at least {value} entries",
@@ -125,6 +126,11 @@ def _hint(error: Any) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What no schema can say: keys that are each in range, but not together."""
     pool, known_layers = config["data"]["pool"]["count"], layer_names(config["network"]["hidden_layers"])
+    source, folder = config["data"]["source"], config["data"]["folder"]
+    if source == "image_folder" and folder is None:
+        yield "data.folder: got none, wanted the folder or .tar file of your images, since data.source is image_folder"
+    if source != "image_folder" and folder is not None:
+        yield f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set image_folder"
     for layer in config["layers"]:
         if layer not in known_layers:
             yield f"layers: got {layer!r}, wanted layers of the network: {', '.join(known_layers)}"

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from awduality.data.cifar10 import load_cifar10
 from awduality.data.dataset import Dataset
 from awduality.data.idx import IDX_SOURCES, load_idx
+from awduality.data.image_folder import load_image_folder
 from awduality.errors import InputError
 from awduality.ledger import FileEntry, current
+
+IMAGE_FOLDER = "image_folder"
+SOURCES = ("digits", *IDX_SOURCES, "cifar10", IMAGE_FOLDER)
 
 _DIGITS = {  # SHA-256 of the arrays as bytes (uint8; int64, little-endian), scikit-learn 1.9.1
     "pixels": "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
@@ -23,21 +28,28 @@ _DIGITS = {  # SHA-256 of the arrays as bytes (uint8; int64, little-endian), sci
 }
 
 
-def load(source: str, root: Path) -> Dataset:
-    """Load a dataset, downloading it into the data root where it is absent.
+def load(source: str, root: Path, folder: str | None = None) -> Dataset:
+    """Load a dataset; a public one is downloaded into the data root where it is absent.
 
     Args:
-        source: ``digits``, ``mnist`` or ``fashion_mnist``.
+        source: one of ``SOURCES``.
         root: the data root; not used for ``digits``.
+        folder: for ``image_folder``, the folder or tar file within the data root; None for the others.
 
     Raises:
-        InputError: an unknown source; a file that is truncated or altered; absent data that cannot be downloaded.
+        InputError: an unknown source; a file that is truncated or altered; absent data that cannot be downloaded;
+            images that cannot be used; a folder that is missing, or given where none is read.
     """
-    if source == "digits":
-        return _load_digits()
-    if source in IDX_SOURCES:
-        return load_idx(IDX_SOURCES[source], root)
-    raise InputError(f"unknown data source {source!r}: the sources are {', '.join(['digits', *IDX_SOURCES])}")
+    if source not in SOURCES:
+        raise InputError(f"unknown data source {source!r}: the sources are {', '.join(SOURCES)}")
+    if (source == IMAGE_FOLDER) != (folder is not None):
+        wanted = "a folder or .tar file in the data root" if source == IMAGE_FOLDER else "none"
+        raise InputError(f"data.folder: got {folder or 'none'}, wanted {wanted}, since data.source is {source}")
+    if folder is not None:
+        return load_image_folder(root, folder)
+    if source == "cifar10":
+        return load_cifar10(root)
+    return load_idx(IDX_SOURCES[source], root) if source in IDX_SOURCES else _load_digits()
 
 
 def _load_digits() -> Dataset:
