@@ -52,6 +52,7 @@ def load_cifar10(root: Path) -> Dataset:
         train_labels=train_labels,
         test_pixels=test_pixels,
         test_labels=test_labels,
+        sorted_test=False,
         held_out=0,
         files=files,
         verified=True,

@@ -25,6 +25,7 @@ class Dataset:
     train_labels: np.ndarray  # (N,) int64
     test_pixels: np.ndarray | None  # (T, n) uint8; None: a part of the training samples is held out
     test_labels: np.ndarray | None  # (T,) int64
+    sorted_test: bool  # the test samples come class by class, so that a part of them is taken in a permuted order
     held_out: int  # samples held out as the test set where there is no other
     files: Mapping[str, str]  # SHA-256 of each raw file, or of what stands for all of them
     verified: bool  # whether every digest was compared with a known one

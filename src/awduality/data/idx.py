@@ -117,6 +117,7 @@ def load_idx(spec: IdxSource, root: Path) -> Dataset:
         train_labels=train.targets.numpy(),
         test_pixels=test.data.flatten(1).numpy(),
         test_labels=test.targets.numpy(),
+        sorted_test=False,
         held_out=0,
         files=files,
         verified=bool(spec.digests),

@@ -237,6 +237,7 @@ def _dataset(
         train_labels=train_labels,
         test_pixels=test_pixels,
         test_labels=test_labels,
+        sorted_test=True,
         held_out=0,
         files=files,
         verified=verified,

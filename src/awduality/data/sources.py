@@ -79,6 +79,7 @@ def _load_digits() -> Dataset:
         train_labels=labels,
         test_pixels=None,
         test_labels=None,
+        sorted_test=False,
         held_out=500,
         files=files,
         verified=True,

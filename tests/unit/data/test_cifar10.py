@@ -79,6 +79,7 @@ def test_the_card_has_the_shape_and_the_sha256_of_every_raw_file_and_the_ledger_
     arrays = split_arrays(dataset, 1, {"start": 0, "count": 90}, {"start": 0, "count": 20})
     card = data_card(dataset, "cifar10", 1, arrays)
     assert (card["image_shape"], card["features"]) == ([3, 32, 32], 3072)
+    assert card["test_order"] == "the dataset's own"
     wanted = {name: hashlib.sha256((data_root / FOLDER / name).read_bytes()).hexdigest() for name in NAMES}
     assert card["raw_files_sha256"] == wanted
     assert {path.name: entry.sha256 for path, entry in ledger.inputs.items()} == wanted

@@ -72,6 +72,7 @@ def test_the_card_counts_the_classes_and_digests_the_arrays():
     assert sum(card["pool"]["class_counts"].values()) == 1297
     assert card["test"]["class_counts"]["3"] == int((arrays["test_labels"] == 3).sum())
     assert card["image_shape"] == [1, 8, 8]
+    assert card["test_order"] == "the last 500 of the permutation"
     assert card["arrays_sha256"]["pool_pixels"] == hashlib.sha256(arrays["pool_pixels"].tobytes()).hexdigest()
 
 

@@ -129,6 +129,16 @@ def test_whatever_the_names_folder_and_tar_are_read_in_the_order_of_torchvision(
         assert {name: read() for name, read in found.items()} == {n: (folder / n).read_bytes() for n in found}
 
 
+def test_a_part_of_the_test_images_is_drawn_from_all_classes(data_root):
+    dataset = load("image_folder", data_root, "mine")
+    arrays = split_arrays(dataset, 1, {"start": 0, "count": 18}, {"start": 2, "count": 9})
+    order = np.random.RandomState(1).permutation(12)[2:11]
+    assert np.array_equal(arrays["test_indices"], order)
+    assert np.array_equal(arrays["test_pixels"], dataset.test_pixels[order])
+    assert set(arrays["test_labels"]) == {0, 1, 2}
+    assert data_card(dataset, "image_folder", 1, arrays)["test_order"] == "numpy.random.RandomState(1).permutation(12)"
+
+
 def test_the_card_of_unknown_images_says_so_and_has_their_shape_and_digest(data_root):
     dataset = load("image_folder", data_root, "mine")
     arrays = split_arrays(dataset, 1, {"start": 0, "count": 18}, {"start": 0, "count": 12})
