@@ -313,8 +313,7 @@ def test_without_images_of_ones_own_the_recorded_folder_is_that_of_the_default_c
     record = tmp_path / "results/records/prepare_data.json"
     prepare(tmp_path, options=("--record", record))
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    assert "folder" in default["data"]
-    assert read_json(record)["parameters"]["folder"] is default["data"]["folder"] is None
+    assert read_json(record)["parameters"]["folder"] is default["data"].get("folder") is None
 
 
 def test_cifar10_that_is_not_the_official_one_ends_in_a_message(tmp_path, monkeypatch):

@@ -93,6 +93,10 @@ def test_a_config_may_name_a_folder_of_images(default, schema):
     assert resolve(default, overlay, schema)["data"] == {**default["data"], **overlay["data"]}
 
 
+def test_no_folder_and_a_folder_that_is_null_are_the_same(default, schema):
+    assert resolve(default, {"data": {"folder": None}}, schema) == resolve(default, {}, schema) == default
+
+
 def test_all_problems_are_reported_at_once(default, schema):
     with pytest.raises(InputError) as caught:
         resolve(default, {"name": "mine", "seeds": 0, "root_seed": -1}, schema)
@@ -116,7 +120,7 @@ def test_the_default_config_agrees_with_the_schemas_defaults(default, schema):
             if "properties" in entry and key != "sweeps":
                 yield from leaves(entry["properties"], values[key])
             elif key != "sweeps":
-                yield key, entry["default"], values[key]
+                yield key, entry["default"], values.get(key)
 
     for key, documented, actual in leaves(schema["properties"], default):
         assert documented == actual, key

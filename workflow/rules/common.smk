@@ -135,7 +135,7 @@ def executed(node):
 
 def folder_option():
     """The option that names the user's own images, where the config does."""
-    folder = CONFIG["data"]["folder"]
+    folder = CONFIG["data"].get("folder")
     return [] if folder is None else ["--folder", folder]
 
 
