@@ -37,8 +37,8 @@ Unknown keys, wrong types and values out of range are refused before anything ru
 `claims.yaml` holds the claims under test; they are the same for every config.
 
 Two environment variables say where, not what, so they are not part of a config: `AWDUALITY_DATA`, the folder that holds
-`MNIST/raw/` and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto` (training on a GPU where PyTorch
-finds one, all else on the CPU), `cpu` or `cuda` (geometry too).
+`MNIST/raw/`, your own images and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto` (training on a GPU where
+PyTorch finds one, all else on the CPU), `cpu` or `cuda` (geometry too).
 
 | key | type | default | meaning |
 |---|---|---|---|
@@ -50,7 +50,8 @@ def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: 
     for name, given in properties.items():
         entry = {**definitions.get(str(given.get("$ref", "")).rpartition("/")[2], {}), **given}
         kind = entry.get("type", "one of " + ", ".join(f"`{value}`" for value in entry.get("enum", [])))
-        default = f"`{entry['default']}`" if "default" in entry else ""
+        kind = kind if isinstance(kind, str) else " or ".join(kind)
+        default = f"`{entry['default']}`" if entry.get("default") is not None else ""
         meaning = entry.get("description", f"the values of `defaults.{name}`")
         if prefix == "defaults.":
             meaning += f". Source: {FACTORS[name].source}"

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from awduality.commandline import parse, recorded, run
-from awduality.data.sources import load
+from awduality.data.sources import SOURCES, load
 from awduality.data.splits import check_classes, data_card, split_arrays
 from awduality.files import write_arrays, write_json
 
@@ -18,7 +18,8 @@ from awduality.files import write_arrays, write_json
 def main(argv: list[str] | None = None) -> None:
     """Write the split and its card. The data root is read from AWDUALITY_DATA: it does not change results."""
     parser = argparse.ArgumentParser(prog="scripts/prepare_data.py", description=__doc__)
-    parser.add_argument("--source", required=True, help="digits, mnist or fashion_mnist")
+    parser.add_argument("--source", required=True, help=f"one of {', '.join(SOURCES)}")
+    parser.add_argument("--folder", help="for image_folder: a folder or .tar file in the data root")
     parser.add_argument("--permutation-seed", required=True, type=int)
     parser.add_argument("--pool", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 1297}')
     parser.add_argument("--test", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 500}')
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split-out", required=True, type=Path, help="pixels, labels and indices (safetensors)")
     parser.add_argument("--card-out", required=True, type=Path, help="source, licence, digests and counts (JSON)")
     arguments = parse(parser, argv)
-    dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")))
+    dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")), arguments.folder)
     arrays = split_arrays(dataset, arguments.permutation_seed, arguments.pool, arguments.test)
     check_classes(arrays, arguments.smallest_train_size)
     write_arrays(arguments.split_out, arrays)

@@ -50,8 +50,13 @@ def _merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str,
 
 
 def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain-data copy in which equal numbers are spelled equally."""
+    """A plain-data copy in which equal numbers are spelled equally, and no folder is named where there is none.
+
+    Leaving ``data.folder`` out keeps a config the same as it was before there was such a key.
+    """
     plain: dict[str, Any] = json.loads(json.dumps(config))
+    if plain["data"].get("folder") is None:
+        plain["data"].pop("folder", None)
     plain["defaults"] = settings_from(plain["defaults"])
     plain["sweeps"] = {
         name: [FACTORS[name].kind(value) for value in values] for name, values in plain["sweeps"].items()
@@ -103,6 +108,7 @@ def _constraint(error: Any) -> str:
         "maximum": f"at most {value}",
         "exclusiveMaximum": f"less than {value}",
         "enum": f"one of {value}",
+        "minLength": "some text",
         "pattern": f"text of the form {value}",
         "minItems": f"at least {value} entries",
         "minProperties": f"at least {value} entries",
@@ -125,6 +131,11 @@ def _hint(error: Any) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What no schema can say: keys that are each in range, but not together."""
     pool, known_layers = config["data"]["pool"]["count"], layer_names(config["network"]["hidden_layers"])
+    source, folder = config["data"]["source"], config["data"].get("folder")
+    if source == "image_folder" and folder is None:
+        yield "data.folder: got none, wanted the folder or .tar file of your images, since data.source is image_folder"
+    if source != "image_folder" and folder is not None:
+        yield f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set image_folder"
     for layer in config["layers"]:
         if layer not in known_layers:
             yield f"layers: got {layer!r}, wanted fully connected layers of the network: {', '.join(known_layers)}"

@@ -1,5 +1,6 @@
 """Every script's ``main()``, one after the other as the pipeline calls them, and what each says to bad input."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,9 +10,12 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from PIL import Image
 from tests.conftest import ROOT
 from tests.settings import AUTHORS
 
+from awduality.audit.planned import expected_parameters
 from awduality.errors import InputError
 from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from awduality.files import read_arrays, read_json
@@ -46,10 +50,10 @@ def plan(folder):
     call("plan", "--config", json.dumps(CONFIG), *paths)
 
 
-def prepare(folder, source="digits", pool=400):
+def prepare(folder, source="digits", pool=400, options=()):
     call(
         "prepare_data",
-        *("--source", source, "--permutation-seed", 1),
+        *("--source", source, *options, "--permutation-seed", 1),
         *("--pool", json.dumps({"start": 0, "count": pool}), "--test", '{"start": 0, "count": 100}'),
         *(
             "--smallest-train-size",
@@ -275,6 +279,52 @@ def test_mnist_is_read_from_the_data_root(tmp_path, mnist_root, monkeypatch):
     monkeypatch.setenv("AWDUALITY_DATA", str(mnist_root))
     prepare(tmp_path, source="mnist")
     assert read_arrays(tmp_path / "data/digits.safetensors")["pool_pixels"].shape == (400, 784)
+
+
+@pytest.fixture
+def own_images(tmp_path, rng, monkeypatch):
+    """A data root with a folder of 600 grey images, 3×3 pixels, in two classes."""
+    monkeypatch.setenv("AWDUALITY_DATA", str(tmp_path / "root"))
+    for part, kind in itertools.product(("train", "test"), ("cat", "dog")):
+        folder = tmp_path / "root/my images" / part / kind
+        folder.mkdir(parents=True)
+        for number in range(250 if part == "train" else 50):
+            Image.fromarray(rng.integers(0, 256, (3, 3), dtype=np.uint8)).save(folder / f"{number:03}.png")
+
+
+@pytest.mark.usefixtures("own_images")
+def test_ones_own_images_are_prepared_and_recorded_as_the_config_asks_for_them(tmp_path):
+    record = tmp_path / "results/records/prepare_data.json"
+    prepare(tmp_path, "image_folder", options=("--folder", "my images", "--record", record))
+    arrays, card = (read_arrays(tmp_path / "data/digits.safetensors"), read_json(tmp_path / "data/digits.json"))
+    assert arrays["pool_pixels"].shape == (400, 9)
+    assert (card["title"], card["image_shape"]) == ("my images", [1, 3, 3])
+    written = read_json(record)
+    assert [entry["path"] for entry in written["inputs"]] == ["image_folder (listing)"]
+    data = {"source": "image_folder", "folder": "my images", "permutation_seed": 1}
+    parts = {"pool": {"start": 0, "count": 400}, "test": {"start": 0, "count": 100}}
+    config = {**yaml.safe_load((ROOT / "config/config.yaml").read_text()), "data": {**data, **parts}}
+    config["defaults"] = {**config["defaults"], "train_size": 100}
+    config["sweeps"] = {"width": [30]}
+    assert written["parameters"] == expected_parameters(config, [])["prepare_data"]
+
+
+def test_without_images_of_ones_own_the_recorded_folder_is_that_of_the_default_config(tmp_path):
+    record = tmp_path / "results/records/prepare_data.json"
+    prepare(tmp_path, options=("--record", record))
+    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert read_json(record)["parameters"]["folder"] is default["data"].get("folder") is None
+
+
+def test_cifar10_that_is_not_the_official_one_ends_in_a_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWDUALITY_DATA", str(tmp_path))
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"]
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    for name in names:
+        (tmp_path / "cifar-10-batches-py" / name).write_bytes(b"something else")
+    with pytest.raises(InputError, match="data_batch_1 is not the official CIFAR-10 file, and was not opened"):
+        prepare(tmp_path / "results", "cifar10")
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_layer_without_geometry_is_refused_with_those_that_have_one(results, tmp_path):

@@ -77,11 +77,24 @@ def test_resolving_leaves_its_arguments_alone(default, schema):
         ({"defaults": {"learning_rate": float("nan")}}, "got nan, wanted a finite number"),
         ({"sweeps": None}, "sweeps: got None, wanted a value of type object"),
         ({"data": {"source": "imagenet"}}, "wanted one of"),
+        ({"data": {"source": "image_folder"}}, "data.folder: got none, wanted the folder or .tar file of your images"),
+        ({"data": {"source": "mnist", "folder": "mine"}}, "data.folder: got 'mine', wanted none, since .* is mnist"),
+        ({"data": {"source": "image_folder", "folder": ""}}, "data.folder: got '', wanted some text"),
+        ({"data": {"source": "image_folder", "folder": 3}}, r"data.folder: got 3, wanted a value of type"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_was_got_and_wanted(default, schema, overlay, message):
     with pytest.raises(InputError, match=message):
         resolve(default, {"name": "mine", **overlay}, schema)
+
+
+def test_a_config_may_name_a_folder_of_images(default, schema):
+    overlay = {"name": "mine", "data": {"source": "image_folder", "folder": "my images"}}
+    assert resolve(default, overlay, schema)["data"] == {**default["data"], **overlay["data"]}
+
+
+def test_no_folder_and_a_folder_that_is_null_are_the_same(default, schema):
+    assert resolve(default, {"data": {"folder": None}}, schema) == resolve(default, {}, schema) == default
 
 
 def test_all_problems_are_reported_at_once(default, schema):
@@ -107,7 +120,7 @@ def test_the_default_config_agrees_with_the_schemas_defaults(default, schema):
             if "properties" in entry and key != "sweeps":
                 yield from leaves(entry["properties"], values[key])
             elif key != "sweeps":
-                yield key, entry["default"], values[key]
+                yield key, entry["default"], values.get(key)
 
     for key, documented, actual in leaves(schema["properties"], default):
         assert documented == actual, key

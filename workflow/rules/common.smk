@@ -133,6 +133,12 @@ def executed(node):
             yield from executed(child)
 
 
+def folder_option():
+    """The option that names the user's own images, where the config does."""
+    folder = CONFIG["data"].get("folder")
+    return [] if folder is None else ["--folder", folder]
+
+
 def shard_files(folder, suffix):
     """A file of every shard."""
     return [RESULTS / folder / f"{name}.{suffix}" for name in SHARDS]

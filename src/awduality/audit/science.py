@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def _copies(tree: Tree) -> Iterator[Finding]:
 
 
 def _data(tree: Tree) -> Iterator[Finding]:
-    """The split is what its card says; the digits are those that scikit-learn holds."""
+    """The split is what its card says; the digits are those that scikit-learn holds, a user's images are unchanged."""
     import hashlib
 
     from awduality.files import read_arrays
@@ -195,6 +196,7 @@ def _data(tree: Tree) -> Iterator[Finding]:
                 expected = f"{name}: {short(recorded.get(name))}, as {job} read it"
                 yield Finding("failed", paths[".json"], expected, short(digest), AGAIN)
         yield from _embedded(recorded)
+        yield from _images(tree.root, str(tree.records[job]["parameters"].get("folder")), recorded)
 
 
 def _embedded(recorded: Mapping[str, str]) -> Iterator[Finding]:
@@ -212,3 +214,26 @@ def _embedded(recorded: Mapping[str, str]) -> Iterator[Finding]:
         for name, digest in held.items():
             if recorded.get(name) != digest:
                 yield Finding("failed", name, short(recorded.get(name)), short(digest), advice)
+
+
+def _images(root: Path, folder: str, recorded: Mapping[str, str]) -> Iterator[Finding]:
+    """The images in a user's folder are those that were read: one digest stands for all of them."""
+    from awduality.data.image_folder import LISTING, image_place, images_in_folder, listing
+    from awduality.errors import InputError
+
+    if LISTING not in recorded:
+        return
+    expected = f"{short(recorded[LISTING])}, as the images in {folder} were"
+    try:
+        place = image_place(root / os.environ.get("AWDUALITY_DATA", "data"), folder)
+    except InputError:
+        advice = "name the folder that holds it in the environment variable AWDUALITY_DATA"
+        yield Finding("not checked", LISTING, expected, f"no {folder} in the data root", advice)
+        return
+    try:
+        digest = listing(images_in_folder(place)).sha256
+        found = short(digest)
+    except (InputError, OSError) as error:
+        digest, found = "", str(error)
+    if digest != recorded[LISTING]:
+        yield Finding("failed", LISTING, expected, found, "put the images back that the run was made with")

@@ -2,7 +2,8 @@
 
 The order of the training samples is that of ``numpy.random.RandomState(seed).permutation``; with seed 1 and MNIST its
 first 4,000 samples are the authors' subset. A dataset without a test set of its own gives up the last samples of that
-order.
+order. Test samples keep their own order, except where they come class by class: then they are permuted likewise, since
+the first of them would be of one class.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from awduality.data.sources import Dataset
+from awduality.data.dataset import Dataset
 from awduality.errors import InputError
 from awduality.files import read_arrays
 
@@ -62,6 +63,8 @@ def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int
     else:
         test_pixels, test_labels = dataset.test_pixels, dataset.test_labels
         test_order = np.arange(len(test_labels))
+        if dataset.sorted_test:
+            test_order = np.random.RandomState(permutation_seed).permutation(len(test_labels))
     pool_indices, test_indices = _part("data.pool", pool, order), _part("data.test", test, test_order)
     return {
         "pool_pixels": dataset.train_pixels[pool_indices],
@@ -108,6 +111,12 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
         found = np.bincount(labels, minlength=len(dataset.classes))
         return dict(zip(dataset.classes, (int(count) for count in found), strict=True))
 
+    test_order = "the dataset's own"
+    if dataset.test_labels is None:
+        test_order = f"the last {dataset.held_out} of the permutation"
+    elif dataset.sorted_test:
+        test_order = f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.test_labels)})"
+
     return {
         "source": source,
         "title": dataset.title,
@@ -115,9 +124,12 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
         "citation": dataset.citation,
         "inputs": f"pixels / {dataset.scale:g}, float32",
         "features": int(arrays["pool_pixels"].shape[1]),
+        "image_shape": list(dataset.image_shape),
+        "image_axes": "channel, row, column: features run through the columns first, through the channels last",
         "raw_files_sha256": dict(dataset.files),
         "raw_files_compared_with_known_digests": dataset.verified,
         "permutation": f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.train_labels)})",
+        "test_order": test_order,
         "pool": {"count": len(arrays["pool_labels"]), "class_counts": counts(arrays["pool_labels"])},
         "test": {"count": len(arrays["test_labels"]), "class_counts": counts(arrays["test_labels"])},
         "arrays_sha256": {

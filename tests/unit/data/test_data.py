@@ -8,8 +8,9 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from awduality.data.idx import IDX_SOURCES
 from awduality.data.label_noise import noisy_count, wrong_labels
-from awduality.data.sources import IDX_SOURCES, load
+from awduality.data.sources import load
 from awduality.data.splits import data_card, split_arrays
 from awduality.data.torchvision_import import torchvision_datasets
 from awduality.errors import InputError
@@ -70,6 +71,8 @@ def test_the_card_counts_the_classes_and_digests_the_arrays():
     card = data_card(dataset, "digits", 1, arrays)
     assert sum(card["pool"]["class_counts"].values()) == 1297
     assert card["test"]["class_counts"]["3"] == int((arrays["test_labels"] == 3).sum())
+    assert card["image_shape"] == [1, 8, 8]
+    assert card["test_order"] == "the last 500 of the permutation"
     assert card["arrays_sha256"]["pool_pixels"] == hashlib.sha256(arrays["pool_pixels"].tobytes()).hexdigest()
 
 

@@ -1,0 +1,31 @@
+"""What every source of data gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory, before any part of it is chosen.
+
+    A sample's n = C·H·W pixels are in the order (channel, row, column), as torch's convolutions want them.
+    """
+
+    title: str
+    licence: str
+    citation: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # channels C, height H, width W
+    scale: float  # inputs are pixels / scale, in [0, 1]
+    train_pixels: np.ndarray  # (N, n) uint8
+    train_labels: np.ndarray  # (N,) int64
+    test_pixels: np.ndarray | None  # (T, n) uint8; None: a part of the training samples is held out
+    test_labels: np.ndarray | None  # (T,) int64
+    sorted_test: bool  # the test samples come class by class, so that a part of them is taken in a permuted order
+    held_out: int  # samples held out as the test set where there is no other
+    files: Mapping[str, str]  # SHA-256 of each raw file, or of what stands for all of them
+    verified: bool  # whether every digest was compared with a known one
