@@ -31,6 +31,10 @@ def draw(figure: str, tables: Mapping[str, Any]) -> Figure:
         from awduality.figures.nulls import draw_nulls
 
         return draw_nulls(*inputs)
+    if figure == "layers":
+        from awduality.figures.layers import draw_layers
+
+        return draw_layers(*inputs)
     if figure in ("predictors", "verdicts"):
         from awduality.figures.verdicts import draw_predictors, draw_verdicts
 

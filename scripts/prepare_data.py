@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/prepare_data.py", description=__doc__)
     parser.add_argument("--source", required=True, help=f"one of {', '.join(SOURCES)}")
     parser.add_argument("--folder", help="for image_folder: a folder or .tar file in the data root")
+    parser.add_argument("--standardised", action="store_const", const=True, help="inputs of mean 0 and deviation 1")
     parser.add_argument("--permutation-seed", required=True, type=int)
     parser.add_argument("--pool", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 1297}')
     parser.add_argument("--test", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 500}')
@@ -28,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--card-out", required=True, type=Path, help="source, licence, digests and counts (JSON)")
     arguments = parse(parser, argv)
     dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")), arguments.folder)
-    arrays = split_arrays(dataset, arguments.permutation_seed, arguments.pool, arguments.test)
+    arrays = split_arrays(
+        dataset, arguments.permutation_seed, arguments.pool, arguments.test, bool(arguments.standardised)
+    )
     check_classes(arrays, arguments.smallest_train_size)
     write_arrays(arguments.split_out, arrays)
     write_json(arguments.card_out, data_card(dataset, arguments.source, arguments.permutation_seed, arrays))

@@ -52,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--solutions-out", required=True, nargs="+", type=Path, help="per shard, weights, histories")
     arguments = parse(parser, argv)
     shards = [list(expand(arguments.defaults, **shard)) for shard in arguments.shards]
-    outputs = len(arguments.runs_out), len(arguments.solutions_out)
-    if outputs != (len(shards), len(shards)):
-        raise InputError(f"got {len(shards)} shards, but {outputs} files for runs and solutions: wanted as many")
+    outputs, count = (len(arguments.runs_out), len(arguments.solutions_out)), len(shards)
+    if outputs != (count, count):
+        raise InputError(f"got {count} shards, but {outputs} files to write runs and solutions to: wanted as many")
     runs, device = [run for shard in shards for run in shard], choose_device()
     logging.info("%d runs on %s with %d threads", len(runs), device, torch.get_num_threads())
     split, training = read_split(arguments.split), Training(**arguments.training)

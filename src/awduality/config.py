@@ -13,6 +13,14 @@ from awduality.errors import InputError
 from awduality.factors import FACTORS
 from awduality.plan import layer_names, settings_from
 
+_OPTIONS: Mapping[tuple[str, str], Any] = {
+    ("data", "folder"): None,
+    ("data", "standardised"): False,
+    ("network", "convolutions"): [],
+    ("network", "first_width"): None,
+}
+"""Keys that a config may leave out, and their value then; a config stays the same when such a key is invented."""
+
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The complete config: ``default``, with the keys of ``overlay`` laid over it.
@@ -50,13 +58,11 @@ def _merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str,
 
 
 def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain-data copy in which equal numbers are spelled equally, and no folder is named where there is none.
-
-    Leaving ``data.folder`` out keeps a config the same as it was before there was such a key.
-    """
+    """A plain-data copy in which equal numbers are spelled equally, and options that are not used are left out."""
     plain: dict[str, Any] = json.loads(json.dumps(config))
-    if plain["data"].get("folder") is None:
-        plain["data"].pop("folder", None)
+    for (section, key), unused in _OPTIONS.items():
+        if plain[section].get(key, unused) == unused:
+            plain[section].pop(key, None)
     plain["defaults"] = settings_from(plain["defaults"])
     plain["sweeps"] = {
         name: [FACTORS[name].kind(value) for value in values] for name, values in plain["sweeps"].items()

@@ -2,9 +2,12 @@ import copy
 
 import pytest
 import yaml
+from tests.conftest import ROOT
 
 from awduality.config import resolve
 from awduality.errors import InputError
+
+SHIPPED = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.stem not in ("config", "claims"))
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +24,22 @@ def test_the_default_config_is_valid(default, schema):
     assert resolve(default, {}, schema)["name"] == "digits"
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "smoke"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_config_is_valid(root, default, schema, name):
     overlay = yaml.safe_load((root / f"config/{name}.yaml").read_text())
     assert resolve(default, overlay, schema)["name"] == name
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar10-cnn"])
+def test_the_jpeg_copy_differs_from_the_official_images_in_name_and_source_only(root, name):
+    official, copied = (
+        yaml.safe_load((root / f"config/{name.replace('cifar10', prefix)}.yaml").read_text())
+        for prefix in ("cifar10", "cifar10-jpeg")
+    )
+    assert copied["data"].pop("folder") == "cifar10-jpeg.tar"
+    assert copied.pop("name") == official.pop("name").replace("cifar10", "cifar10-jpeg")
+    assert (copied["data"].pop("source"), official["data"].pop("source")) == ("image_folder", "cifar10")
+    assert copied == official
 
 
 def test_an_overlay_replaces_the_sweeps_whole(default, schema):
@@ -120,7 +135,7 @@ def test_the_default_config_agrees_with_the_schemas_defaults(default, schema):
             if "properties" in entry and key != "sweeps":
                 yield from leaves(entry["properties"], values[key])
             elif key != "sweeps":
-                yield key, entry["default"], values.get(key)
+                yield key, entry.get("default"), values.get(key)  # neither, for options that are not used
 
     for key, documented, actual in leaves(schema["properties"], default):
         assert documented == actual, key

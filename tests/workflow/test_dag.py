@@ -16,7 +16,8 @@ from awduality.files import read_table
 from awduality.plan import sweep_values
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
-CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke"]
+CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke", "digits-layers", "digits-deep"]
+CONFIGS += ["cifar10", "cifar10-cnn", "cifar10-jpeg", "cifar10-jpeg-cnn"]
 STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw", "origin", "provenance", "seal"]
 
 

@@ -26,7 +26,7 @@ from awduality.config import resolve
 from awduality.crate.run import project_files
 from awduality.errors import InputError
 from awduality.factors import BASELINE
-from awduality.figures.catalogue import CLAIM_TABLES, FACTOR_TABLES, OVERVIEW
+from awduality.figures.catalogue import CLAIM_TABLES, FACTOR_TABLES, OVERVIEW, overview
 from awduality.plan import shards
 
 
@@ -133,10 +133,11 @@ def executed(node):
             yield from executed(child)
 
 
-def folder_option():
-    """The option that names the user's own images, where the config does."""
+def data_options():
+    """The options of the data that the config uses: the user's own images, inputs of mean 0 and deviation 1."""
     folder = CONFIG["data"].get("folder")
-    return [] if folder is None else ["--folder", folder]
+    options = [] if folder is None else ["--folder", folder]
+    return options + ["--standardised"] * CONFIG["data"].get("standardised", False)
 
 
 def shard_files(folder, suffix):
@@ -179,7 +180,7 @@ def smallest_train_size():
 
 def figure_names():
     """A figure per sweep, and those over all runs."""
-    return [*CONFIG["sweeps"], *OVERVIEW]
+    return [*CONFIG["sweeps"], *overview(CONFIG["layers"])]
 
 
 def figure_outputs():

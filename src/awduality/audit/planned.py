@@ -12,7 +12,7 @@ from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed
 from awduality.audit.tree import SEAL, Tree
 from awduality.factors import BASELINE, FACTORS
-from awduality.figures.catalogue import OVERVIEW
+from awduality.figures.catalogue import overview
 from awduality.files import read_table
 from awduality.plan import Shard, plan, shards
 from awduality.records import canonical
@@ -73,7 +73,7 @@ def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[st
         "claims": seed,
         "figure_numbers": {"layer": config["layers"][0], "pairing": geometry["pairings"][0]},
         **{job: {} for job in ("origin", "provenance", SEAL)},
-        **{f"draw-{figure}": {"figure": figure} for figure in (*config["sweeps"], *OVERVIEW)},
+        **{f"draw-{figure}": {"figure": figure} for figure in (*config["sweeps"], *overview(config["layers"]))},
     }
     if config["train_together"]:
         jobs["train"] = {**training, "shards": list(described.values())}

@@ -20,10 +20,13 @@ from awduality.data.dataset import Dataset
 from awduality.errors import InputError
 from awduality.files import read_arrays
 
+_SCALING = {"scale": 1.0, "mean": 0.0, "deviation": 1.0}
+"""From pixels to inputs, (pixels / scale − mean) / deviation, and the values that leave them as they are."""
+
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs in [0, 1] and labels, ready for use."""
+    """Inputs, in [0, 1] or standardised, and labels, ready for use."""
 
     pool_inputs: np.ndarray  # (P, n) float32
     pool_labels: np.ndarray  # (P,) int64
@@ -41,7 +44,13 @@ class Split:
         return self.pool_inputs[:size], self.pool_labels[:size]
 
 
-def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int], test: Mapping[str, int]) -> dict:
+def split_arrays(
+    dataset: Dataset,
+    permutation_seed: int,
+    pool: Mapping[str, int],
+    test: Mapping[str, int],
+    standardised: bool = False,
+) -> dict[str, np.ndarray]:
     """Choose the pool and the test samples.
 
     Args:
@@ -49,9 +58,11 @@ def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int
         permutation_seed: seed of the permutation of the training samples.
         pool: ``start`` and ``count`` of the pool within the permuted training samples.
         test: ``start`` and ``count`` of the test samples.
+        standardised: whether inputs shall have mean 0 and standard deviation 1 over all pixels of the pool.
 
     Returns: The arrays that are written to the split's file: ``pool_pixels``, ``pool_labels``, ``pool_indices``
-        (positions in the dataset), the same for ``test``, ``scale`` and ``classes``.
+        (positions in the dataset), the same for ``test``, ``scale`` and ``classes``; where inputs are standardised also
+        ``mean`` and ``deviation``, of pixels / scale.
 
     Raises:
         InputError: more samples are asked for than there are.
@@ -66,7 +77,7 @@ def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int
         if dataset.sorted_test:
             test_order = np.random.RandomState(permutation_seed).permutation(len(test_labels))
     pool_indices, test_indices = _part("data.pool", pool, order), _part("data.test", test, test_order)
-    return {
+    arrays = {
         "pool_pixels": dataset.train_pixels[pool_indices],
         "pool_labels": dataset.train_labels[pool_indices],
         "pool_indices": pool_indices,
@@ -76,6 +87,10 @@ def split_arrays(dataset: Dataset, permutation_seed: int, pool: Mapping[str, int
         "scale": np.array(dataset.scale),
         "classes": np.array(len(dataset.classes)),
     }
+    if standardised:
+        pixels = arrays["pool_pixels"]
+        arrays |= {"mean": np.mean(pixels) / dataset.scale, "deviation": np.std(pixels) / dataset.scale}
+    return arrays
 
 
 def _part(key: str, wanted: Mapping[str, int], order: np.ndarray) -> np.ndarray:
@@ -111,6 +126,9 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
         found = np.bincount(labels, minlength=len(dataset.classes))
         return dict(zip(dataset.classes, (int(count) for count in found), strict=True))
 
+    inputs = f"pixels / {dataset.scale:g}, float32"
+    if "mean" in arrays:
+        inputs = f"(pixels / {dataset.scale:g} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
     test_order = "the dataset's own"
     if dataset.test_labels is None:
         test_order = f"the last {dataset.held_out} of the permutation"
@@ -122,7 +140,7 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
         "title": dataset.title,
         "licence": dataset.licence,
         "citation": dataset.citation,
-        "inputs": f"pixels / {dataset.scale:g}, float32",
+        "inputs": inputs,
         "features": int(arrays["pool_pixels"].shape[1]),
         "image_shape": list(dataset.image_shape),
         "image_axes": "channel, row, column: features run through the columns first, through the channels last",
@@ -142,11 +160,15 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
 def read_split(path: Path) -> Split:
     """Read a split that ``split_arrays`` described and ``prepare_data`` wrote."""
     arrays = read_arrays(path)
-    scale = np.float32(arrays["scale"])
+    scale, mean, deviation = (np.float32(arrays.get(name, unused)) for name, unused in _SCALING.items())
+
+    def inputs(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray((pixels.astype(np.float32) / scale - mean) / deviation)
+
     return Split(
-        pool_inputs=arrays["pool_pixels"].astype(np.float32) / scale,
+        pool_inputs=inputs(arrays["pool_pixels"]),
         pool_labels=arrays["pool_labels"],
-        test_inputs=arrays["test_pixels"].astype(np.float32) / scale,
+        test_inputs=inputs(arrays["test_pixels"]),
         test_labels=arrays["test_labels"],
         classes=int(arrays["classes"]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 FACTOR_TABLES = ("gap", "directions", "training")
 """The tables of a sweep, ``<factor>-<table>.csv``; its figure is named after the factor."""
@@ -14,9 +14,15 @@ OVERVIEW: Mapping[str, tuple[str, ...]] = {
     "codeterminants": ("runs.csv",),
     "duality": ("runs.csv", "duality-pairs.csv"),
     "estimate": ("runs.csv",),
+    "layers": ("claims.json",),
     "nulls": ("null-curves.csv",),
     "predictors": ("claims.json",),
     "size": ("runs.csv",),
     "verdicts": ("claims.json",),
 }
 """The figures over all runs, and the files that each is drawn from."""
+
+
+def overview(layers: Sequence[str]) -> list[str]:
+    """The figures over all runs of a config with these layers: they are compared where there are several."""
+    return [name for name in OVERVIEW if name != "layers" or len(layers) > 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from awduality.figures.style import PAGE, describe, letter
 
 Claim = Mapping[str, Any]
 
-_COLOURS = {
+COLOURS = {
     "supported": "#9ecae1",
     "contradicted": "#e6804d",
     "not distinguishable from the null": "#dcc7e6",
     "inconclusive": "#eeeeee",
     "not tested": "white",
 }
-_MEASURES = {
+MEASURES = {
     "sigma_g_total": r"$\Sigma\sigma_g$",
     "sigma_w_total": r"$\Sigma\sigma_w$",
     "top_eigenvalue": r"$\lambda_1$",
@@ -65,19 +65,15 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     figure = Figure(figsize=(PAGE, 0.75 + 0.31 * len(factors)), layout="constrained")
     axes = figure.subplots()
     for row, factor in enumerate(factors):
-        for column, measure in enumerate(_MEASURES):
-            _cell(axes, column, row, cells[f"{factor}/{measure}"], measure)
-    axes.set_xticks(np.arange(len(_MEASURES)) + 0.5, _MEASURES.values())
+        for column, measure in enumerate(MEASURES):
+            draw_cell(axes, column, row, cells[f"{factor}/{measure}"], measure)
+    axes.set_xticks(np.arange(len(MEASURES)) + 0.5, MEASURES.values())
     axes.set_yticks(np.arange(len(factors)) + 0.5, [FACTORS[factor].axis_label for factor in factors])
-    axes.set(xlim=(0, len(_MEASURES)), ylim=(len(factors), 0))
+    axes.set(xlim=(0, len(MEASURES)), ylim=(len(factors), 0))
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
-    found = {cells[f"{factor}/{measure}"]["verdict"] for factor in factors for measure in _MEASURES}
-    handles = [
-        Patch(facecolor=colour, edgecolor="0.6", linewidth=0.4, label=verdict)
-        for verdict, colour in _COLOURS.items()
-        if verdict in found
-    ]
+    found = {cells[f"{factor}/{measure}"]["verdict"] for factor in factors for measure in MEASURES}
+    handles = legend_handles(found)
     figure.legend(
         handles=handles,
         title=f"{describe(claims[0])}. Trend from the smallest to the largest value of each factor, mean over seeds.\n"
@@ -88,8 +84,18 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     return figure
 
 
-def _cell(axes: Axes, column: int, row: int, claim: Claim, measure: str) -> None:
-    axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_COLOURS[claim["verdict"]], edgecolor="white"))
+def legend_handles(verdicts: Collection[str]) -> list[Patch]:
+    """A patch of the colour of every verdict that occurs."""
+    return [
+        Patch(facecolor=colour, edgecolor="0.6", linewidth=0.4, label=verdict)
+        for verdict, colour in COLOURS.items()
+        if verdict in verdicts
+    ]
+
+
+def draw_cell(axes: Axes, column: int, row: int, claim: Claim, measure: str) -> None:
+    """One claim as a coloured cell with its effect; ``measure`` is what comes after the factor in its id."""
+    axes.add_patch(Rectangle((column, row), 1, 1, facecolor=COLOURS[claim["verdict"]], edgecolor="white"))
     if claim["verdict"] == "not tested":
         words = "–"
     elif claim["scale"] == "log":

@@ -433,7 +433,9 @@ def test_rescaling_layers_of_a_convolutional_network_changes_no_product(layer):
 
 def test_channels_and_units_of_a_balanced_convolutional_network_have_equal_norms():
     scaled = balanced(convolutional_weights())
-    assert np.allclose([np.linalg.norm(matrix.ravel()) for matrix in scaled.values()], np.linalg.norm(scaled["fc1"]), rtol=1e-9)
+    assert np.allclose(
+        [np.linalg.norm(matrix.ravel()) for matrix in scaled.values()], np.linalg.norm(scaled["fc1"]), rtol=1e-9
+    )
     into = np.linalg.norm(scaled["conv2"].reshape(5, -1), axis=1)
     out = np.linalg.norm(scaled["fc1"].reshape(6, 5, 4), axis=(0, 2))
     assert np.allclose(into, out, rtol=1e-9)
