@@ -25,7 +25,7 @@ class SpectralDensity:
     """An estimate of how the M eigenvalues of a matrix are distributed: a share of them at each node.
 
     Two errors. *Probes*: everything is a mean over random vectors. A share s of the eigenvalues has a standard error of
-    about (2 s / (M · probes))^½: small for the bulk, as large as the share itself for a single eigenvalue at one probe.
+    about (2 s (1 − s) / (M · probes))^½: small for the bulk, larger than the share for one eigenvalue and one probe.
     ``moment_error`` is the standard error of a moment. *Steps*: moments up to order 2·steps − 1 have no other error.
     Nodes lie on outlying eigenvalues; in the bulk each stands for the many around it, so that a smoothed curve means
     something from the distance of neighbouring nodes on.
