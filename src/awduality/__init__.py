@@ -12,17 +12,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from awduality.curvature.density import SpectralDensity, layer_density
     from awduality.duality.decomposition import Decomposition, decompose
+    from awduality.duality.layers import decompose_layers
     from awduality.duality.pairing import nearest_pairs
     from awduality.errors import InputError
+    from awduality.losses import smoothed_cross_entropy
 
-__all__ = ["Decomposition", "InputError", "decompose", "nearest_pairs"]
+__all__ = [
+    "Decomposition",
+    "InputError",
+    "SpectralDensity",
+    "decompose",
+    "decompose_layers",
+    "layer_density",
+    "nearest_pairs",
+    "smoothed_cross_entropy",
+]
 
 _PLACES = {
     "Decomposition": "awduality.duality.decomposition",
     "InputError": "awduality.errors",
+    "SpectralDensity": "awduality.curvature.density",
     "decompose": "awduality.duality.decomposition",
+    "decompose_layers": "awduality.duality.layers",
+    "layer_density": "awduality.curvature.density",
     "nearest_pairs": "awduality.duality.pairing",
+    "smoothed_cross_entropy": "awduality.losses",
 }
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from awduality import decompose
+from awduality.curvature.layer_hessian import layer_hessian
 from awduality.errors import InputError
 from awduality.networks import fully_connected
 from awduality.probe import LayerProbe
@@ -138,6 +139,23 @@ def test_a_loss_that_is_not_per_sample_is_refused(data):
     refused(fully_connected([6, 4, 3]), "fc1", data, "one value per sample", loss=nn.functional.cross_entropy)
 
 
+def test_a_loss_that_depends_on_the_other_samples_is_refused(data):
+    def relative(outputs, labels):
+        losses = nn.functional.cross_entropy(outputs, labels, reduction="none")
+        return losses / losses.mean()
+
+    refused(fully_connected([6, 4, 3]), "fc1", data, "depends on the other samples of the batch", loss=relative)
+
+
+def test_a_loss_of_fixed_batch_size_is_refused(data):
+    weights = torch.ones(30)
+
+    def weighted(outputs, labels):
+        return weights * nn.functional.cross_entropy(outputs, labels, reduction="none")
+
+    refused(fully_connected([6, 4, 3]), "fc1", data, r"does not accept outputs of shape \(15, 3\)", loss=weighted)
+
+
 @pytest.mark.parametrize(
     ("pairs", "match"),
     [
@@ -164,8 +182,9 @@ def test_shared_weights_are_refused(data):
 
 
 def test_a_layer_that_is_too_large_for_a_dense_hessian_is_refused_with_its_size(data):
-    model = nn.Sequential(nn.Linear(6, 3000), nn.ReLU(), nn.Linear(3000, 3)).eval()
-    refused(model, "0", data, "18,000 weights, whose Hessian would take 2.4 GiB")
+    probe = LayerProbe(nn.Sequential(nn.Linear(6, 3000), nn.ReLU(), nn.Linear(3000, 3)).eval(), "0")
+    with pytest.raises(InputError, match=r"18,000 weights, whose Hessian would take 2.4 GiB.* sharpest ones only"):
+        layer_hessian(probe, probe.see(data[0]))
 
 
 @pytest.mark.parametrize("part", [0, 1])

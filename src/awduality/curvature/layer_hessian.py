@@ -19,6 +19,7 @@ from awduality.probe import LayerProbe, Seen
 
 MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
 _CHUNK = 1024  # samples whose packed outer products are held at once
+_PART_BYTES = 2**28  # of S_k, or of vectors at the outputs, that are held at once
 
 
 def output_hessians(probe: LayerProbe, seen: Seen) -> Iterator[tuple[Tensor, Tensor]]:
@@ -27,19 +28,59 @@ def output_hessians(probe: LayerProbe, seen: Seen) -> Iterator[tuple[Tensor, Ten
     Since samples do not mix, row i of every S_k comes from one backward pass through the gradient of Σ_k ℓ_k with
     respect to the outputs z: m passes for all samples together.
     """
-    parts = (tensor.split(_CHUNK) for tensor in (seen.inputs, seen.targets, seen.activities))
-    for inputs, targets, activities in zip(*parts, strict=True):
-        output = torch.nn.functional.linear(activities, probe.weight) + probe.bias
-        hessians = output.new_zeros(*output.shape, output.shape[1])
+    outputs = probe.weight.shape[0]
+    for part in parts(len(seen), outputs**2):
+        hessians = seen.activities.new_zeros(part.stop - part.start, outputs, outputs)
+        for unit, row in enumerate(_rows(probe, seen, part)):
+            hessians[:, unit] = row
+        yield (hessians + hessians.mT) / 2, seen.activities[part]
+
+
+def output_products(probe: LayerProbe, seen: Seen, part: slice, vectors: Tensor) -> Tensor:
+    """S_k U_k for some samples and U_k (samples, m, k), at one backward pass per column; no S_k is made."""
+    products = torch.zeros_like(vectors)
+    output, gradient = _gradient(probe, seen, part)
+    if gradient.requires_grad:
+        for column, along in enumerate(vectors.unbind(2)):
+            (product,) = torch.autograd.grad(gradient, output, along, retain_graph=True, materialize_grads=True)
+            products[:, :, column] = product
+    return products
+
+
+def hessian_trace(probe: LayerProbe, seen: Seen) -> float:
+    """The exact trace of H, (1/N) Σ_k tr S_k |a_k|², at m backward passes; neither H nor any S_k is made."""
+    total = seen.activities.new_zeros(())
+    for part in parts(len(seen), 1):
+        squared = seen.activities[part].square().sum(1)
+        for unit, row in enumerate(_rows(probe, seen, part)):
+            total += row[:, unit] @ squared
+    return float(total) / len(seen)
+
+
+def parts(samples: int, entries: int) -> Iterator[slice]:
+    """Consecutive samples, at most 1,024 at a time, and no more than fit at ``entries`` float64 for each."""
+    step = min(_CHUNK, max(1, _PART_BYTES // (8 * entries)))
+    return (slice(first, min(first + step, samples)) for first in range(0, samples, step))
+
+
+def _rows(probe: LayerProbe, seen: Seen, part: slice) -> Iterator[Tensor]:
+    """Row i of every S_k of some samples, (samples, m), for i = 1 … m; none where all S_k are zero."""
+    output, gradient = _gradient(probe, seen, part)
+    if gradient.requires_grad:
         with torch.enable_grad():
-            output.requires_grad_(True)
-            total = probe.losses_at_output(inputs, targets, output).sum()
-            (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
-            if gradient.requires_grad:
-                for unit, column in enumerate(gradient.unbind(1)):
-                    (row,) = torch.autograd.grad(column.sum(), output, retain_graph=True, materialize_grads=True)
-                    hessians[:, unit] = row
-        yield (hessians + hessians.mT) / 2, activities
+            sums = [column.sum() for column in gradient.unbind(1)]
+        for total in sums:
+            yield torch.autograd.grad(total, output, retain_graph=True, materialize_grads=True)[0]
+
+
+def _gradient(probe: LayerProbe, seen: Seen, part: slice) -> tuple[Tensor, Tensor]:
+    """The layer's outputs z for some samples, and the gradient of Σ_k ℓ_k there, differentiable once more."""
+    output = torch.nn.functional.linear(seen.activities[part], probe.weight) + probe.bias
+    with torch.enable_grad():
+        output.requires_grad_(True)
+        total = probe.losses_at_output(seen.inputs[part], seen.targets[part], output).sum()
+        (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
+    return output, gradient
 
 
 def layer_hessian(probe: LayerProbe, seen: Seen) -> Tensor:

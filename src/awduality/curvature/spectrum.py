@@ -19,6 +19,7 @@ class Spectrum:
 
     eigenvalues: Tensor  # (K,) descending
     eigenvectors: Tensor  # (M, K), direction n is column n
+    trace: float | None = None  # the sum of all M eigenvalues, where only some of them are here
 
 
 def above_tolerance(eigenvalues: np.ndarray) -> np.ndarray:

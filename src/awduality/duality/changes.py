@@ -6,6 +6,7 @@ test sample.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ from awduality.duality.pairing import Pairs
 from awduality.errors import InputError
 from awduality.probe import LayerProbe, Seen
 
-CHUNK = 256  # pairs whose dual weights are held as matrices at once
+CHUNK = 256  # pairs whose dual weights are held as matrices at once, at most
+_ENTRIES = 2**25  # of these matrices together: 256 MiB
 _BYPASS_TOLERANCE = 1e-8  # relative difference of losses above which the layer cannot be all that the loss depends on
 
 
@@ -104,11 +106,16 @@ def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor) -> None:
         )
 
 
+def matrices_at_once(pairs: int, weights: int) -> Iterator[slice]:
+    """Consecutive pairs, as many at a time as can have their dual weights of a layer as matrices."""
+    step = min(CHUNK, max(1, _ENTRIES // weights))
+    return (slice(first, first + step) for first in range(0, pairs, step))
+
+
 def dual_outputs(weight: Tensor, dual: DualWeights, activities: Tensor) -> Tensor:
     """(W + ΔW_k) a_k, computed with the changed weights themselves, (P, m)."""
     parts = []
-    for first in range(0, len(activities), CHUNK):
-        part = slice(first, first + CHUNK)
+    for part in matrices_at_once(len(activities), weight.numel()):
         changed = weight + dual[part].matrices()
         parts.append(torch.bmm(changed, activities[part, :, None])[:, :, 0])
     return torch.cat(parts)

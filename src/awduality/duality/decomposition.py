@@ -12,6 +12,7 @@ size.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
 from awduality.curvature.operators import MOST_BYTES, HessianOperator, factor_bytes, top_spectrum
 from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
-from awduality.duality.changes import CHUNK, PairChanges, pair_changes
+from awduality.duality.changes import CHUNK, PairChanges, matrices_at_once, pair_changes
 from awduality.duality.dual_weights import DualWeights
 from awduality.duality.pairing import Pairs, nearest_pairs
 from awduality.errors import InputError
@@ -32,6 +33,10 @@ from awduality.probe import Array, LayerProbe, Seen
 # in so many is wanted (docs/performance.md).
 _DENSE = 1_500
 _SHARE = 30
+
+AUTOMATIC_TOP = 100  # directions of a layer that is too large for all, where their number is left to decompose
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Directions:
         return float(self.contribution[self.by_sharpness[:directions]].sum())
 
     def flat_part(self, directions: int = 10) -> float:
-        """The contribution of all other directions."""
+        """The contribution of the other ones of these M directions; what ``top`` left out is in the ``remainder``."""
         return float(self.contribution[self.by_sharpness[directions:]].sum())
 
     @property
@@ -83,14 +88,16 @@ class Directions:
 class Decomposition(Directions):
     """The gap over the eigen-directions of a layer's Hessian, and what the pairs say.
 
-    M directions: all m·n of the layer, or those of largest eigenvalue where ``top`` was given. Losses are in nats for
-    the cross-entropy, |ΔW| has the unit of the weights.
+    M directions: all m·n of the layer, or those of largest eigenvalue where ``top`` was given or the layer is too large
+    for all. What the others add to the estimate is the ``remainder``, exact; ``size_share`` and ``trace_share`` tell
+    how much of the whole lies along the M. Losses are in nats for the cross-entropy, |ΔW| has the unit of the weights.
     """
 
     layer: str
     eigenvalues: np.ndarray  # (M,) of the layer's Hessian, descending
+    trace: float  # of the layer's Hessian, exact: the sum of all its eigenvalues, of directions left out too
     gap: float  # mean test loss − mean training loss, over all samples
-    remainder: float  # what the directions left out by ``top`` add to the estimate; 0 without it
+    remainder: float  # what directions left out add to the estimate, their mean terms included; 0 where there are none
     dropped: int  # pairs without a dual: silent training activity, but another output wanted
     train_loss: np.ndarray  # (P,) ℓ(a; W) of each pair that was kept
     test_loss: np.ndarray  # (P,) ℓ(a′; W)
@@ -102,6 +109,20 @@ class Decomposition(Directions):
     def above(self) -> np.ndarray:
         """(M,) bool: the directions that are not in the null space of the Hessian."""
         return above_tolerance(self.eigenvalues)
+
+    @property
+    def size_share(self) -> float:
+        """The share of ⟨|ΔW|²⟩ = Σ_n (σ_w² + μ_w²) that lies along the M directions; 1 where these are all."""
+        whole = float(np.mean(self.dual_norm**2))
+        return float(np.sum(self.sigma_w**2 + self.mean_w**2)) / whole if whole else 1.0
+
+    @property
+    def trace_share(self) -> float:
+        """The share of the Hessian's trace along the M directions; 1 where these are all.
+
+        Where the others have negative eigenvalues on the whole, as behind smooth activations, it is larger than 1.
+        """
+        return float(self.eigenvalues.sum()) / self.trace if self.trace else 1.0
 
     @property
     def by_sharpness(self) -> np.ndarray:
@@ -126,25 +147,29 @@ def decompose(
 ) -> Decomposition:
     """Split a network's generalization gap over the eigen-directions of one layer's Hessian.
 
+    Memory: the samples in float64 and their inputs to the layer; for all directions, about three matrices of
+    (weights)²; for the top ones, 3·top + 20 vectors of as many numbers as the layer has weights, and 2 GiB at most for
+    curvatures.
+
     Args:
         model: any network in eval mode; the work is done on a float64 copy.
         layer: dotted name of an ``nn.Linear`` that is called once per forward on an (N, n) input, and through which
             every path from input to loss passes. Weights only; a bias is held fixed.
         train: training inputs (N, …) and targets (N,), arrays or tensors; class indices for the cross-entropy.
         test: test inputs (T, …) and targets (T,).
-        loss: ``"cross_entropy"`` or a function (outputs, targets) -> losses of shape (N,).
+        loss: ``"cross_entropy"``, ``"mse"``, or a function (outputs, targets) -> losses of shape (N,), such as
+            ``awduality.smoothed_cross_entropy(0.1)``.
         pairs: positions (train, test) of the samples to compare, each (P,), of equal targets; by default each test
             sample with the nearest training sample of its class.
-        top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``.
+        top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``. By default
+            all directions of a layer of up to 12,000 weights, else the top 100, which is logged.
 
     Returns:
         Everything per direction and per pair. Where few directions of a wide layer are asked for, they come from
         products of its Hessian with vectors, and the matrix is never made.
 
     Raises:
-        InputError: the layer, the data or the pairs cannot be used; the layer has more than 12,000 weights, and
-            ``top`` was not given, or its curvature on all training samples takes more than 2 GiB, or its largest
-            eigenvalues do not converge.
+        InputError: the layer, the data or the pairs cannot be used, or the largest eigenvalues do not converge.
     """
     probe = LayerProbe(model, layer, loss)
     if pairs is None:
@@ -153,6 +178,11 @@ def decompose(
         pairs = Pairs(*(index if torch.is_tensor(index) else torch.as_tensor(np.asarray(index)) for index in pairs))
     seen = probe.see(train)
     changes = pair_changes(probe, seen, probe.see(test), pairs)
+    if top is None and (weights := probe.weight.numel()) > MOST_WEIGHTS:
+        top = AUTOMATIC_TOP
+        log.info(
+            "layer %r has %s weights: its %d sharpest directions, and the sum of the others", layer, f"{weights:,}", top
+        )
     return decompose_in_basis(changes, _basis(probe, seen, top), top)
 
 
@@ -182,7 +212,7 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
     """The decomposition from the components of every ΔW, ``projected`` (P, M), along the first M directions."""
     found = moments(projected, changes.secants)
     kept = projected.shape[1]
-    remainder = 0.0
+    remainder, eigenvalues = 0.0, _numpy(basis.eigenvalues)
     if kept < len(basis.eigenvectors):
         varied = changes.squared_norm > 0
         change = changes.test_loss - changes.train_loss
@@ -190,7 +220,8 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
     return Decomposition(
         **vars(found),
         layer=changes.layer,
-        eigenvalues=_numpy(basis.eigenvalues[:kept]),
+        eigenvalues=eigenvalues[:kept],
+        trace=float(eigenvalues.sum()) if basis.trace is None else basis.trace,
         gap=changes.gap,
         remainder=remainder,
         dropped=changes.dropped,
@@ -204,8 +235,8 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
 
 def components(dual: DualWeights, directions: Tensor) -> Tensor:
     """The components of every ΔW along every direction, (P, M)."""
-    starts = range(0, len(dual.left), CHUNK)
-    return torch.cat([dual[first : first + CHUNK].matrices().flatten(1) @ directions for first in starts])
+    parts = matrices_at_once(len(dual.left), len(directions))
+    return torch.cat([dual[part].matrices().flatten(1) @ directions for part in parts])
 
 
 def moments(projected: Tensor, secants: Tensor) -> Directions:

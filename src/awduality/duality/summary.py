@@ -100,7 +100,7 @@ def summary(result: Decomposition, sharp_directions: int) -> Row:
         "sigma_g_norm": float(np.linalg.norm(result.sigma_g)),
         "sigma_w_norm": float(np.linalg.norm(result.sigma_w)),
         "top_eigenvalue": float(result.eigenvalues[0]),
-        "trace": float(result.eigenvalues.sum()),
+        "trace": result.trace,
         "quadratic": float(0.5 * np.sum(result.eigenvalues * second_moment)),
         "rank": int(above.sum()),
         "pairs": len(result.test_loss),

@@ -7,24 +7,48 @@ from tests.unit.curvature.test_curvature import NETWORKS, hessian_at, probed, sa
 from torch.nn.functional import cross_entropy
 
 from awduality import decompose
-from awduality.curvature import operators
+from awduality.curvature import layer_hessian, operators
+from awduality.curvature.layer_hessian import output_hessians
 from awduality.curvature.operators import HessianOperator, top_spectrum
 from awduality.duality import decomposition
 from awduality.errors import InputError
 from awduality.networks import fully_connected
 from awduality.probe import LayerProbe
 
+WAYS = pytest.mark.parametrize("most_bytes", [2**31, 0], ids=["S_k kept", "S_k never made"])
 
+
+@WAYS
 @pytest.mark.parametrize("name", NETWORKS)
-def test_products_are_those_of_the_dense_hessian(name):
+def test_products_are_those_of_the_dense_hessian(name, most_bytes, monkeypatch):
     model, layer, shape, classes = NETWORKS[name]
     torch.manual_seed(1)
     probe = LayerProbe(model.eval(), layer)
     data = (torch.randn(20, *shape, dtype=torch.float64), torch.arange(20) % classes)
     dense = hessian_at(probe, data)
     block = torch.randn(len(dense), 3, dtype=torch.float64)
-    product = HessianOperator(probe, probe.see(data)) @ block
-    assert torch.allclose(product, dense @ block, rtol=1e-12, atol=1e-14)
+    monkeypatch.setattr(layer_hessian, "_CHUNK", 8)  # the last part has 4
+    operator = HessianOperator(probe, probe.see(data), most_bytes)
+    assert torch.allclose(operator @ block, dense @ block, rtol=1e-12, atol=1e-14)
+    assert operator.trace == pytest.approx(float(torch.trace(dense)), rel=1e-12)
+
+
+def test_output_hessians_that_do_not_fit_are_never_made(monkeypatch):
+    probe, data = probed([6, 8, 7, 4], "fc2", count=50)
+    seen = probe.see(data)
+    expected = top_spectrum(HessianOperator(probe, seen, 8 * 50 * 7**2), 5)
+    monkeypatch.setattr(operators, "output_hessians", None)  # must not be asked for
+    found = top_spectrum(HessianOperator(probe, seen, 8 * 50 * 7**2 - 1), 5)
+    assert torch.allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-12)
+    assert found.trace == pytest.approx(expected.trace, rel=1e-12)
+
+
+def test_no_more_output_hessians_are_held_at_once_than_fit(monkeypatch):
+    probe, data = probed([6, 8, 7, 4], "fc2", count=53)
+    whole = hessian_at(probe, data)
+    monkeypatch.setattr(layer_hessian, "_PART_BYTES", 8 * 7**2 * 10)
+    assert [len(s) for s, _ in output_hessians(probe, probe.see(data))] == [10, 10, 10, 10, 10, 3]
+    assert torch.allclose(hessian_at(probe, data), whole, rtol=1e-12, atol=1e-15)
 
 
 def test_products_are_those_of_differentiating_twice():
@@ -67,9 +91,11 @@ def test_a_layer_of_fewer_curved_directions_than_are_asked_for_gives_the_same_pa
     assert torch.equal(first.eigenvectors, second.eigenvectors)
 
 
-def test_a_layer_without_curvature_has_zeros_for_eigenvalues():
+@WAYS
+def test_a_layer_without_curvature_has_zeros_for_eigenvalues(most_bytes):
     probe = LayerProbe(fully_connected([6, 8, 7, 4]), "fc2", loss=lambda outputs, targets: outputs.sum(1))
-    found = top_spectrum(HessianOperator(probe, probe.see(samples(20, 6, 4))), 3)
+    found = top_spectrum(HessianOperator(probe, probe.see(samples(20, 6, 4)), most_bytes), 3)
+    assert found.trace == 0
     assert not found.eigenvalues.any()
     assert torch.equal(found.eigenvectors.T @ found.eigenvectors, torch.eye(3, dtype=torch.float64))
 
@@ -145,17 +171,41 @@ def test_wide_layers_are_decomposed_along_their_top_directions(widths, layer):
     assert kept == pytest.approx((result.contribution + result.mean_term).sum(), rel=1e-12)
 
 
-def test_a_layer_too_wide_for_all_directions_says_what_to_do():
-    model, train, test = trained([784, 30, 30, 10], 50)
-    with pytest.raises(InputError, match=r"23,520 weights.* ask awduality.decompose for the sharpest .* top=20"):
-        decompose(model, "fc1", train, test)
+def test_a_layer_too_wide_for_all_directions_has_its_top_hundred_and_says_so(caplog):
+    model, train, test = trained([784, 30, 30, 10], 30)
+    with caplog.at_level("INFO", logger="awduality"):
+        result = decompose(model, "fc1", train, test)
+    assert caplog.messages == ["layer 'fc1' has 23,520 weights: its 100 sharpest directions, and the sum of the others"]
+    assert result.eigenvalues.shape == (100,)
+    asked = decompose(model, "fc1", train, test, top=100)
+    assert np.array_equal(result.sigma_g, asked.sigma_g)
+    assert result.estimate == pytest.approx(np.mean(result.test_loss - result.train_loss), rel=1e-12)
 
 
-def test_more_directions_than_there_are_and_too_many_samples_are_refused(monkeypatch):
+def test_the_trace_is_exact_whatever_directions_are_kept(monkeypatch):
+    model, train, test = trained([6, 9, 8, 4], 60)
+    exact = float(torch.trace(hessian_at(LayerProbe(model, "fc2"), train)))
+    monkeypatch.setattr(decomposition, "_DENSE", 10)
+    for top in (None, 2, 30):  # all; two by products; thirty of all
+        result = decompose(model, "fc2", train, test, top=top)
+        assert result.trace == pytest.approx(exact, rel=1e-12)
+        assert result.trace_share == pytest.approx(result.eigenvalues.sum() / exact, rel=1e-12)
+    assert decompose(model, "fc2", train, test).trace_share == 1
+
+
+def test_the_share_of_the_size_is_that_of_the_mean_square_of_the_dual_weights(monkeypatch):
+    model, train, test = trained([6, 9, 8, 4], 60)
+    whole = decompose(model, "fc2", train, test)
+    assert whole.size_share == pytest.approx(1, rel=1e-12)
+    monkeypatch.setattr(decomposition, "_DENSE", 10)
+    part = decompose(model, "fc2", train, test, top=2)
+    expected = np.sum((whole.sigma_w**2 + whole.mean_w**2)[:2]) / np.mean(whole.dual_norm**2)
+    assert part.size_share == pytest.approx(expected, rel=1e-8)
+    assert 0 < expected < 0.99
+
+
+@pytest.mark.parametrize("top", [0, 56])
+def test_more_directions_than_there_are_are_refused(top):
     probe, data = probed([6, 8, 7, 4], "fc2")
-    for top in (0, 56):
-        with pytest.raises(InputError, match="between 1 and 55"):
-            top_spectrum(HessianOperator(probe, probe.see(data)), top)
-    monkeypatch.setattr(operators, "MOST_BYTES", 8 * 7**2 * 5)
-    with pytest.raises(InputError, match="pass at most 5 of them"):
-        HessianOperator(probe, probe.see(data))
+    with pytest.raises(InputError, match="between 1 and 55"):
+        top_spectrum(HessianOperator(probe, probe.see(data)), top)
