@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from awduality.duality.decomposition import Decomposition, decompose
     from awduality.duality.pairing import nearest_pairs
     from awduality.errors import InputError
+    from awduality.figures.decomposition import plot_decomposition
 
-__all__ = ["Decomposition", "InputError", "decompose", "nearest_pairs"]
+__all__ = ["Decomposition", "InputError", "decompose", "nearest_pairs", "plot_decomposition"]
 
 _PLACES = {
     "Decomposition": "awduality.duality.decomposition",
     "InputError": "awduality.errors",
     "decompose": "awduality.duality.decomposition",
     "nearest_pairs": "awduality.duality.pairing",
+    "plot_decomposition": "awduality.figures.decomposition",
 }
 
 
