@@ -2,6 +2,7 @@
 # make test        environment if need be, then all tests
 # make bench       environment if need be, then the benchmarks; writes the tables of docs/performance.md
 # make mutations   environment if need be, then alters everything in a run; writes the table of docs/provenance.md
+# make tutorial    environment if need be, then executes docs/tutorial.ipynb and writes its outputs
 # make lint        style and types; make format rewrites what it can
 # make clean       remove what runs made (results, logs); make distclean the environment too; figures stay
 #
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: reproduce test bench mutations lint format clean distclean
+.PHONY: reproduce test bench mutations tutorial lint format clean distclean
 
 reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
@@ -27,6 +28,9 @@ bench: $(STAMP)
 
 mutations: $(STAMP)
 	$(BIN)/python -m tests.audit.report
+
+tutorial: $(STAMP)
+	$(BIN)/python -m tests.tutorial
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from awduality.duality.layers import decompose_layers
     from awduality.duality.pairing import nearest_pairs
     from awduality.errors import InputError
+    from awduality.figures.decomposition import plot_decomposition
     from awduality.losses import smoothed_cross_entropy
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "decompose_layers",
     "layer_density",
     "nearest_pairs",
+    "plot_decomposition",
     "smoothed_cross_entropy",
 ]
 
@@ -38,6 +40,7 @@ _PLACES = {
     "decompose_layers": "awduality.duality.layers",
     "layer_density": "awduality.curvature.density",
     "nearest_pairs": "awduality.duality.pairing",
+    "plot_decomposition": "awduality.figures.decomposition",
     "smoothed_cross_entropy": "awduality.losses",
 }
 

@@ -344,11 +344,10 @@ def test_a_layer_without_geometry_is_refused_with_those_that_have_one(results, t
         numbers(results, "fc1", tmp_path)
 
 
-def in_a_process(root, *arguments, **options):
+def in_a_process(root, *arguments, folder=None):
     environment = {**os.environ, "PYTHONPATH": str(root / "src")}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=root, env=environment, capture_output=True, text=True, **options
-    )
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder or root, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_bad_input_ends_a_script_with_a_message_and_no_traceback(root, tmp_path):

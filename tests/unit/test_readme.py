@@ -22,7 +22,7 @@ def test_the_readmes_python_runs_as_it_stands(root, digits):
 
 
 def test_files_that_the_documents_link_to_exist(root):
-    for document in ("README.md", "CONTRIBUTING.md", "config/README.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "config/README.md", "docs/instrument.md"):
         folder = (root / document).parent
         for target in re.findall(r"\]\((?!http)([^)#]+)", (root / document).read_text()):
             assert (folder / target).exists(), f"{document} links to {target}"
