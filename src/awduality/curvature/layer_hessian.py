@@ -19,7 +19,7 @@ from awduality.probe import LayerProbe, Seen
 
 MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
 _CHUNK = 1024  # samples whose packed outer products are held at once
-_PART_BYTES = 2**28  # of S_k, or of vectors at the outputs, that are held at once
+_PART_BYTES = 2**27  # of S_k, or of vectors at the outputs, that are held at once
 
 
 def output_hessians(probe: LayerProbe, seen: Seen) -> Iterator[tuple[Tensor, Tensor]]:

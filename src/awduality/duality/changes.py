@@ -18,7 +18,7 @@ from awduality.errors import InputError
 from awduality.probe import LayerProbe, Seen
 
 CHUNK = 256  # pairs whose dual weights are held as matrices at once, at most
-_ENTRIES = 2**25  # of these matrices together: 256 MiB
+_ENTRIES = 2**23  # of these matrices together: 64 MiB
 _BYPASS_TOLERANCE = 1e-8  # relative difference of losses above which the layer cannot be all that the loss depends on
 
 
