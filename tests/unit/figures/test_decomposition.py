@@ -101,3 +101,8 @@ def test_pyplot_is_not_needed(root):
     subprocess.run([sys.executable, "-c", check], check=True, cwd=root / "src")
     assert "pyplot" not in (root / "src/awduality/figures/decomposition.py").read_text().replace("outside pyplot", "")
     assert awduality.plot_decomposition is plot_decomposition
+
+
+def test_the_package_of_figures_gives_it_and_imports_nothing_before(root):
+    check = "import sys, awduality.figures as f; assert 'matplotlib' not in sys.modules; f.plot_decomposition"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=root / "src")
