@@ -10,10 +10,11 @@ from pathlib import Path
 
 from awduality.checkpoints import build_model, load_weights, read_samples
 from awduality.commandline import parse, recorded, run
+from awduality.duality.layers import decompose_layers
 from awduality.figures.decomposition import plot_decomposition
 from awduality.figures.style import apply_style, savefig
 from awduality.files import write_arrays, write_table
-from awduality.instrument import LAYER_COLUMNS, all_arrays, chosen_loss, decompose_all, layer_row, lines
+from awduality.instrument import LAYER_COLUMNS, all_arrays, chosen_loss, layer_row, lines
 
 
 @recorded
@@ -49,7 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     model = build_model(arguments.model)
     load_weights(model, arguments.checkpoint)
     logging.info("%s is analysed in eval mode", arguments.model)
-    results = decompose_all(model, arguments.layer, read_samples(arguments.data), loss, arguments.top)
+    samples, layers = read_samples(arguments.data), None if arguments.layer == ["all"] else arguments.layer
+    results = decompose_layers(model, samples.train, samples.test, layers, loss, samples.pairs, arguments.top)
     rows = []
     apply_style()
     for layer, result in results.items():

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
-from awduality.checkpoints import SampleFile
-from awduality.duality.decomposition import Decomposition, decompose
+from awduality.duality.decomposition import Decomposition
 from awduality.duality.summary import COLUMNS, Row, summary
 from awduality.errors import InputError
-from awduality.losses import PerSampleLoss, named_loss
+from awduality.losses import PerSampleLoss, named_loss, smoothed_cross_entropy
 
 _WHOLE = (  # of COLUMNS, those that need every direction of the layer: empty where only the top ones are known
     *("flat_part", "mean_term", "sigma_g_total", "sigma_w_total", "sigma_g_norm", "sigma_w_norm", "c_median"),
-    *("c_sharpest", "c_flattest", "sharpness_rank", "spectra_correlation", "trace", "quadratic", "rank", "size_error"),
+    *("c_sharpest", "c_flattest", "sharpness_rank", "spectra_correlation", "quadratic", "rank", "size_error"),
 )
 LAYER_COLUMNS = (
     *("layer", "weights", "directions", "remainder"),
@@ -34,65 +30,14 @@ def chosen_loss(name: str, label_smoothing: float) -> str | PerSampleLoss:
     """The loss of this name, the cross-entropy also with smoothed labels.
 
     Raises:
-        InputError: no loss has this name, or it has no labels to smooth, or the smoothing is not in [0, 1).
+        InputError: no loss has this name, or it has no labels to smooth, or the smoothing is out of range.
     """
     named_loss(name)
     if not label_smoothing:
         return name
-    if name != "cross_entropy" or not 0 <= label_smoothing < 1:
-        raise InputError(
-            "label smoothing is a number from 0 to 1 and belongs to the cross-entropy: "
-            f"got {label_smoothing} and {name}"
-        )
-    return partial(_smoothed, epsilon=label_smoothing)
-
-
-def _smoothed(logits: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-    return cross_entropy(logits, labels, label_smoothing=epsilon, reduction="none")
-
-
-def decompose_all(
-    model: nn.Module,
-    layers: Sequence[str],
-    samples: SampleFile,
-    loss: str | PerSampleLoss = "cross_entropy",
-    top: int | None = None,
-) -> dict[str, Decomposition]:
-    """Decompose several layers of one network.
-
-    Args:
-        model: in eval mode.
-        layers: dotted names, or ``all`` alone: every linear layer that the duality holds for. Those that are refused
-            are logged with the reason.
-        samples: what to compare.
-        loss: as for ``decompose``.
-        top: keep this many directions of largest eigenvalue, or all of a layer that has fewer.
-
-    Raises:
-        InputError: a layer that was named is refused, or all are.
-    """
-    every = list(layers) == ["all"]
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)] if every else layers
-    results: dict[str, Decomposition] = {}
-    refusals = []
-    for name in dict.fromkeys(names):
-        try:
-            kept = top if top is None else min(top, _weights(model, name))
-            results[name] = decompose(model, name, samples.train, samples.test, loss, samples.pairs, kept)
-        except InputError as error:
-            if not every:
-                raise
-            refusals.append(f"layer {name!r} is left out: {error}")
-            logging.info("%s", refusals[-1])
-    if not results:
-        raise InputError("\n".join(["no layer can be decomposed", *refusals]))
-    return results
-
-
-def _weights(model: nn.Module, layer: str) -> int:
-    """The number of weights of a layer; of one that does not exist, which ``decompose`` refuses, 1."""
-    module = dict(model.named_modules()).get(layer)
-    return module.weight.numel() if isinstance(module, nn.Linear) else 1
+    if name != "cross_entropy":
+        raise InputError(f"only the cross-entropy has labels to smooth: got {label_smoothing} for {name}")
+    return smoothed_cross_entropy(label_smoothing)
 
 
 def layer_row(model: nn.Module, result: Decomposition, sharp_directions: int) -> Row:

@@ -36,7 +36,7 @@ def decompose_layers(
             with a warning in the log that says why.
         loss: as in ``decompose``.
         pairs: as in ``decompose``.
-        top: as in ``decompose``.
+        top: as in ``decompose``; all directions of a layer that has fewer.
 
     Returns:
         The decomposition of each layer by name, in the order of ``layers`` or of the network.
@@ -46,16 +46,17 @@ def decompose_layers(
     """
     if isinstance(layers, str):
         raise InputError(f"layers is a list of names: got the text {layers!r}; write [{layers!r}]")
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    names = linear if layers is None else list(layers)
+    sizes = {name: module.weight.numel() for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    names = list(sizes) if layers is None else list(layers)
     if not names:
-        raise InputError("no layer to analyse: " + ("none was named" if linear else "the network has no nn.Linear"))
+        raise InputError("no layer to analyse: " + ("none was named" if sizes else "the network has no nn.Linear"))
     if pairs is None:
         pairs = nearest_pairs(train, test)
     found, refused = {}, {}
     for name in names:
         try:
-            found[name] = decompose(model, name, train, test, loss, pairs, top)
+            kept = None if top is None or top >= sizes.get(name, top + 1) else top
+            found[name] = decompose(model, name, train, test, loss, pairs, kept)
         except InputError as error:
             if layers is not None:
                 raise

@@ -108,3 +108,9 @@ def test_networks_without_layers_and_lists_without_names_are_refused(model, data
 
 def test_it_is_public():
     assert awduality.decompose_layers is module.decompose_layers
+
+
+def test_a_layer_of_fewer_directions_than_asked_for_gives_all(model, data):
+    found = decompose_layers(model, *data, top=20)
+    assert [len(result.eigenvalues) for result in found.values()] == [20, 20, 12]
+    assert found["fc3"].remainder == 0
