@@ -89,6 +89,16 @@ TABLES: dict[str, list[Column]] = {
         ("its work, ms", "seconds", milliseconds),
         ("its record, ms", "record", milliseconds),
     ],
+    "networks": [
+        ("network", "network", str),
+        ("layer", "layer", str),
+        ("weights", "weights", count),
+        ("training samples", "train", count),
+        ("test samples", "test", count),
+        ("directions", "directions", count),
+        ("s", "seconds", digits),
+        ("peak, GiB", "memory", digits),
+    ],
     "crossover": [
         ("weights", "weights", count),
         ("all directions, s", "dense", digits),

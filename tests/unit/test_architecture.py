@@ -25,6 +25,7 @@ FLOORS = [
     "plan",
     "config",
     "networks",
+    "resnet",
     "checkpoints",
     "training",
     "losses",

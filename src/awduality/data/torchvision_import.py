@@ -21,9 +21,18 @@ _kept_alive: list[object] = []  # a torch Library withdraws its definitions when
 
 def torchvision_datasets() -> ModuleType:
     """The module ``torchvision.datasets``."""
+    return _imported("torchvision.datasets")
+
+
+def torchvision_models() -> ModuleType:
+    """The module ``torchvision.models``."""
+    return _imported("torchvision.models")
+
+
+def _imported(module: str) -> ModuleType:
     for _ in range(_MOST_OPERATORS):
         try:
-            return importlib.import_module("torchvision.datasets")
+            return importlib.import_module(module)
         except RuntimeError as error:
             missing = _MISSING_OPERATOR.search(str(error))
             if missing is None:
