@@ -7,42 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 
 from awduality.commandline import parse, run
 from awduality.errors import InputError
 from awduality.factors import FACTORS
 from awduality.files import write_text
-
-HEADER = """# Configuration
-
-<!-- Generated from workflow/schemas/config.schema.yaml by `python scripts/describe_config.py`. Do not edit. -->
-
-`config.yaml` is the default. Another config is laid over it and holds only what differs:
-
-    snakemake --cores all --configfile config/mnist.yaml
-
-Mappings are merged key by key, except `sweeps`, which an overlay replaces whole; an overlay sets its own `name`.
-Unknown keys, wrong types and values out of range are refused before anything runs. Numbers: write `0.001`, not
-`1e-3`, which YAML reads as text.
-
-| config | what it runs |
-|---|---|
-| `config.yaml` | scikit-learn's embedded digits, every factor: two minutes on two cores |
-| `mnist.yaml` | MNIST at the authors' scale, every value of their table, ten seeds |
-| `mnist-confirm.yaml` | the same on other samples, with other initial weights: confirms what `mnist.yaml` explored |
-| `fashion_mnist.yaml` | as `mnist.yaml`, on Fashion-MNIST; not run by us |
-| `smoke.yaml` | a whole run in seconds, for tests |
-
-`claims.yaml` holds the claims under test; they are the same for every config.
-
-Two environment variables say where, not what, so they are not part of a config: `AWDUALITY_DATA`, the folder that holds
-`MNIST/raw/`, your own images and the like (default `data/`), and `AWDUALITY_DEVICE`: `auto` (training on a GPU where
-PyTorch finds one, all else on the CPU), `cpu` or `cuda` (geometry too).
-
-| key | type | default | meaning |
-|---|---|---|---|
-"""
 
 
 def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -63,11 +34,13 @@ def main(argv: list[str] | None = None) -> None:
     """Write the description, or check that it is up to date."""
     parser = argparse.ArgumentParser(prog="scripts/describe_config.py", description=__doc__)
     parser.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.yaml"))
+    parser.add_argument("--template", type=Path, default=Path("config/README.md.jinja"))
     parser.add_argument("--out", type=Path, default=Path("config/README.md"))
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the description is out of date")
     arguments = parse(parser, argv)
     schema = yaml.safe_load(arguments.schema.read_text(encoding="utf-8"))
-    text = HEADER + "\n".join(keys(schema["properties"], schema["$defs"])) + "\n"
+    template = jinja2.Template(arguments.template.read_text(encoding="utf-8"), keep_trailing_newline=True)
+    text = template.render(keys="\n".join(keys(schema["properties"], schema["$defs"])))
     if not arguments.check:
         write_text(arguments.out, text)
     elif not arguments.out.exists() or arguments.out.read_text(encoding="utf-8") != text:

@@ -15,6 +15,7 @@ from awduality.errors import InputError
 from awduality.files import write_text
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
+OTHERS = ("digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
 START, END = "<!-- results: written by scripts/write_documents.py -->\n", "<!-- end of results -->\n"
 
 
@@ -51,7 +52,8 @@ def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
         for path in ("config/config.yaml", "workflow/schemas/config.schema.yaml")
     )
     overlays = {
-        name: yaml.safe_load((root / f"config/{file}.yaml").read_text("utf-8")) for name, file in CONFIGS.items()
+        name: yaml.safe_load((root / f"config/{file}.yaml").read_text("utf-8"))
+        for name, file in (CONFIGS | dict(zip(OTHERS, OTHERS, strict=True))).items()
     }
     settings = {name: resolve(default, overlay, schema) for name, overlay in overlays.items()}
     loader = jinja2.FileSystemLoader(root / "docs")
@@ -60,9 +62,9 @@ def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
     )
     template = environment.get_template("replication.md.jinja")
     digits, mnist, confirm = verdicts.values()
-    return template.render(
-        digits=digits, mnist=mnist, confirm=confirm, verdicts=verdicts, settings=settings, report=report
-    )
+    layers = {name: report.Verdicts.every_layer(root / "figures" / name) for name in OTHERS}
+    found = {"digits": digits, "mnist": mnist, "confirm": confirm, "verdicts": verdicts, "layers": layers}
+    return template.render(**found, settings=settings, report=report)
 
 
 if __name__ == "__main__":

@@ -46,15 +46,23 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
 """The claims of the paper, and the tests that stand for each in the README."""
 
 
+_COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap")
+
+
 @dataclass(frozen=True)
 class Verdicts:
-    """The claims of one config, of the first layer."""
+    """The claims of one config, of one layer."""
 
     rows: Mapping[str, Row]
 
     @classmethod
     def read(cls, folder: Path) -> Verdicts:
-        """Read ``figures/<config>/claims.json``.
+        """Read the verdicts on the first layer from ``figures/<config>/claims.json``; see ``every_layer``."""
+        return next(iter(cls.every_layer(folder).values()))
+
+    @classmethod
+    def every_layer(cls, folder: Path) -> dict[str, Verdicts]:
+        """Read ``figures/<config>/claims.json``: the verdicts on every layer, by name.
 
         Raises:
             InputError: there are no verdicts.
@@ -62,7 +70,9 @@ class Verdicts:
         path = folder / "claims.json"
         if not path.exists():
             raise InputError(f"{path} does not exist: run the pipeline with this config, or snakemake claims")
-        return cls(first_layer(read_json(path)))
+        rows = read_json(path)
+        layers = dict.fromkeys(row["layer"] for row in rows)
+        return {layer: cls({row["id"]: row for row in rows if row["layer"] == layer}) for layer in layers}
 
     def verdict(self, name: str) -> str:
         """The verdict in words; of an identity, whether it holds."""
@@ -188,6 +198,20 @@ def claims_table(configs: Mapping[str, Verdicts]) -> str:
             cells.append("<br>".join(parts))
         expected = "identity" if row["identity"] else row["expected"]
         lines.append([f"`{name}`", row["statement"], expected, *cells])
+    return _markdown(lines)
+
+
+def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COMPARED) -> str:
+    """A row per claim and a column per layer or config: the effect and the sign of its verdict (``SIGNS``).
+
+    Claims that no column could test are left out, and of the grid all measures but those given.
+    """
+    lines = [["claim", *columns]]
+    for name, row in next(iter(columns.values())).rows.items():
+        shown = not _in_grid(row) or name.partition("/")[2] in measures
+        if shown and any(verdicts.rows[name]["estimate"] is not None for verdicts in columns.values()):
+            cells = [f"{found.effect(name)} {SIGNS[found.rows[name]['verdict']]}" for found in columns.values()]
+            lines.append([f"`{name}`", *cells])
     return _markdown(lines)
 
 
