@@ -56,9 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     apply_style()
     for layer, result in results.items():
         rows.append(layer_row(model, result, arguments.sharp_directions))
-        write_arrays(arguments.out / f"{layer}.safetensors", all_arrays(result), {"layer": layer})
+        name = layer or "network"  # one that is a single layer has no name for it
+        write_arrays(arguments.out / f"{name}.safetensors", all_arrays(result), {"layer": layer})
         figure = plot_decomposition(result, sharp_directions=arguments.sharp_directions, loss_unit=unit)
-        savefig(figure, [arguments.out / f"{layer}.svg", arguments.out / f"{layer}.png"])
+        savefig(figure, [arguments.out / f"{name}.svg", arguments.out / f"{name}.png"])
     write_table(arguments.out / "decomposition.csv", rows, LAYER_COLUMNS)
     sys.stdout.write(lines(rows, unit))
 

@@ -36,10 +36,18 @@ def behind(model: nn.Module, layer: str) -> nn.Module | None:
         output = graph.placeholder("layer_output")
     calls[0].replace_all_uses_with(output)
     graph.erase_node(calls[0])
-    graph.eliminate_dead_code()
-    if any(node.users for node in inputs):
+    # What depends on the layer stays, used or not: it may change an activity in place. So does what that needs.
+    kept = {output}
+    for node in graph.nodes:
+        if any(source in kept for source in node.all_input_nodes):
+            kept.add(node)
+    for node in reversed(graph.nodes):
+        if node in kept:
+            kept.update(node.all_input_nodes)
+    if any(node in kept for node in inputs):
         return None
-    for node in inputs:
-        graph.erase_node(node)
+    for node in reversed(graph.nodes):
+        if node not in kept:
+            graph.erase_node(node)
     traced.recompile()
     return traced

@@ -7,7 +7,6 @@ network is the user's own code, and runs.
 from __future__ import annotations
 
 import importlib
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Args:
         model: the network, changed in place.
         path: ``.safetensors``, or ``.pt``, ``.pth`` of a state dict, also one under the key ``state_dict`` or
-            ``model``; ``module.`` before all names, as ``DataParallel`` writes it, is taken off.
+            ``model``; ``module.`` or ``_orig_mod.`` before all names (DataParallel, ``torch.compile``) is taken off.
 
     Raises:
         InputError: the file is not of tensors, or they are not those of this network.
@@ -118,14 +117,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(torch.is_tensor(value) for value in state.values()):
+    named = isinstance(state, Mapping) and all(isinstance(k, str) and torch.is_tensor(v) for k, v in state.items())
+    if not named or not state:
         got = f"the keys {_listed(sorted(map(str, state)))}" if isinstance(state, Mapping) else _kind(state)
         raise InputError(
             f"{path} must hold a state dict, names with tensors, also under 'state_dict' or 'model': got {got}. "
             "Save it with torch.save(model.state_dict(), path)"
         )
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    for prefix in ("module.", "_orig_mod."):
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return dict(state)
 
 
@@ -148,6 +149,9 @@ def read_samples(path: Path) -> SampleFile:
     lacking = [name for name in _SAMPLES if name not in arrays]
     if lacking:
         raise InputError(f"{path} lacks {', '.join(lacking)}: got the arrays {_listed(sorted(arrays))}")
+    for name in arrays:
+        if arrays[name].dtype.kind not in "biuf":
+            raise InputError(f"{name} in {path} must be of real numbers: got {arrays[name].dtype}")
     for part in ("train", "test"):
         inputs, targets = arrays[f"{part}_inputs"], arrays[f"{part}_targets"]
         if inputs.ndim < 2 or targets.ndim < 1 or len(inputs) != len(targets):
@@ -171,14 +175,16 @@ def _torch_file(path: Path) -> Any:
             f"{path} holds Python objects beside tensors, or is damaged. Loading such objects can run any code, so "
             "only weights are read: where you trust the file, load it yourself and torch.save(model.state_dict(), path)"
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # damaged files fail in many ways
         raise InputError(f"{path} is not a checkpoint of PyTorch, or is damaged: {_told(error)}") from error
 
 
 def _safetensors(path: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(reading(path))
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError) as error:  # the latter: of a type that NumPy lacks
         raise InputError(f"{path} is not a safetensors file, or is damaged: {error}") from error
 
 
@@ -186,7 +192,9 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(reading(path), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # damaged files fail in many ways
         raise InputError(
             f"{path} cannot be read: {error}. Wanted numpy.savez(path, train_inputs=…, …) with arrays of numbers"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from awduality.duality.decomposition import Decomposition
 from awduality.duality.summary import COLUMNS, Row, summary
@@ -48,7 +48,7 @@ def layer_row(model: nn.Module, result: Decomposition, sharp_directions: int) ->
         result: the decomposition of the layer.
         sharp_directions: how many directions make up the sharp part.
     """
-    weight = model.get_parameter(f"{result.layer}.weight")
+    weight: Tensor = model.get_submodule(result.layer).weight  # type: ignore[assignment]
     row = {
         "layer": result.layer,
         "weights": weight.numel(),

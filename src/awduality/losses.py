@@ -26,6 +26,8 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     For outputs and targets (N, C), or integer labels (N,), which stand for their one-hot vectors.
     """
     if not targets.is_floating_point() and targets.ndim == 1 and outputs.ndim == 2:
+        if outputs.shape[1] == 1:
+            raise ValueError("integer labels stand for one of several outputs: pass float targets (N, 1) for one")
         targets = one_hot(targets, outputs.shape[1]).to(outputs)
     if outputs.shape != targets.shape:
         raise ValueError("wanted targets of the outputs' shape, or integer labels (N,)")  # they would be broadcast
@@ -95,7 +97,7 @@ def checked_losses(loss: PerSampleLoss, outputs: Tensor, targets: Tensor) -> Ten
 def _losses(loss: PerSampleLoss, outputs: Tensor, targets: Tensor) -> Tensor:
     try:
         values = loss(outputs, targets)
-    except (RuntimeError, IndexError, ValueError) as error:
+    except Exception as error:  # a user's code runs: anything can be raised
         raise InputError(
             f"the loss does not accept outputs of shape {tuple(outputs.shape)} and targets of shape "
             f"{tuple(targets.shape)} ({targets.dtype}): {error}"

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from awduality.behind import behind
 from awduality.errors import InputError
@@ -30,8 +31,9 @@ Array = np.ndarray | Tensor
 # the layer keeps the network's own precision, where it has more weights in convolutions than this.
 _DEEP = 1_000_000
 _IMAGES = 128  # samples that a network with convolutions sees at once: its activities are larger than its inputs
-_COMPARED = 16  # samples on which what lies behind the layer is compared with the whole network …
-_SAME = 1e-12  # … and by how much its losses may differ
+_FEW = 16  # samples on which a network is tried
+_SAME, _SAME_SINGLE = 1e-9, 1e-3  # by how much two ways to the same numbers may differ, in float64 and in float32
+_SHIFT = 0.01  # of the largest weight, by which weights are changed to see what that does
 
 
 class Samples(NamedTuple):
@@ -68,38 +70,18 @@ class LayerProbe:
     """
 
     def __init__(self, model: nn.Module, layer: str, loss: str | PerSampleLoss = "cross_entropy") -> None:
-        modules = dict(model.named_modules())
-        if not isinstance(modules.get(layer), nn.Linear):
-            known = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-            what = f"a {type(modules[layer]).__name__}" if layer in modules else "not there"
-            raise InputError(f"layer {layer!r} is {what}: the linear layers of this network are {known}")
-        training = [name or "the network" for name, module in modules.items() if module.training]
-        if training:
-            raise InputError(
-                f"{training[0]} is in train mode, where batch norm couples samples and dropout is random, so that a "
-                "sample has no loss of its own: call model.eval() first"
-            )
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
-        weight = modules[layer].weight
-        owners = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is weight]
-        if len(owners) > 1:
-            raise InputError(
-                f"the weights of layer {layer!r} are shared ({', '.join(owners)}): changing them changes both places, "
-                "so the layer has no dual weights of its own"
-            )
+        _check_modules(model, layer)
         self.name = layer
-        self._model = copy.deepcopy(model).double().requires_grad_(False)
-        self._layer: nn.Linear = self._model.get_submodule(layer)  # type: ignore[assignment]
         self._loss = named_loss(loss)
-        self._behind = behind(self._model, layer)
-        self._compared = False  # what lies behind the layer with the whole network
-        kernels = [module.weight.numel() for module in modules.values() if isinstance(module, _ConvNd)]
+        self._model = _copied(model).double().requires_grad_(False)
+        self._layer: nn.Linear = self._model.get_submodule(layer)  # type: ignore[assignment]
+        self._behind = behind(_copied(self._model), layer)  # a copy, since a trace can leave its marks
+        self._checked = False  # what only samples can tell
+        kernels = [module.weight.numel() for module in model.modules() if isinstance(module, _ConvNd)]
         self._at_once = _IMAGES if kernels else None
         self._before = self._model
         if sum(kernels) > _DEEP and self._behind is not None:
-            self._before = copy.deepcopy(model).requires_grad_(False)
+            self._before = _copied(model).requires_grad_(False)
 
     @property
     def weight(self) -> Tensor:
@@ -119,7 +101,7 @@ class LayerProbe:
         """
         if isinstance(samples, Samples):
             return samples
-        inputs, targets = (torch.as_tensor(array, device=self.weight.device) for array in samples)
+        inputs, targets = (_tensor(array, self.weight.device) for array in samples)
         inputs, targets = inputs.double(), targets.double() if targets.is_floating_point() else targets.long()
         if len(inputs) != len(targets) or len(inputs) == 0:
             raise InputError(
@@ -138,11 +120,14 @@ class LayerProbe:
         """
         inputs, targets = self.tensors(samples)
         activities, losses = self._see_all(inputs, targets)
-        if self._behind is not None and not self._compared:
-            self._compared = True
-            if not self._agrees(inputs[:_COMPARED], targets[:_COMPARED]):
+        if not self._checked:
+            few = min(_FEW, -(-len(inputs) // 2))
+            if self._behind is not None and not self._agrees(inputs[:few], targets[:few]):
                 self._behind, self._before = None, self._model
                 activities, losses = self._see_all(inputs, targets)
+            self._check_samples(inputs[:few], targets[:few], activities[:few], losses[:few])
+            self._check_weights(inputs[:few], targets[:few])
+            self._checked = True
         return Seen(inputs, targets, activities, losses)
 
     def losses_at_output(self, inputs: Tensor, targets: Tensor, output: Tensor) -> Tensor:
@@ -190,18 +175,110 @@ class LayerProbe:
     @torch.no_grad()
     def _agrees(self, inputs: Tensor, targets: Tensor) -> bool:
         """Whether what lies behind the layer gives the losses of the whole network."""
-        caught: list[Tensor] = []
-        with _hooked(self._layer, lambda _module, _args, output: caught.append(output.clone())):
-            whole = checked_losses(self._loss, _forward(self._model, inputs), targets)
-        behind_alone = self.losses_at_output(inputs, targets, caught[0])
-        return torch.allclose(behind_alone, whole, rtol=_SAME, atol=_SAME, equal_nan=True)
+        _, output, whole = self._whole(inputs, targets)
+        return _same(self.losses_at_output(inputs, targets, output), whole)
+
+    @torch.no_grad()
+    def _check_samples(self, inputs: Tensor, targets: Tensor, activities: Tensor, losses: Tensor) -> None:
+        """Refuse a network that gives samples other activities or losses by themselves than among others."""
+        by_themselves = self._see(inputs, targets)
+        tolerance = _SAME if self._before is self._model else _SAME_SINGLE
+        pairs = zip(by_themselves, (activities, losses), strict=True)
+        if not all(_same(alone, among, tolerance) for alone, among in pairs):
+            raise InputError(
+                "the network gives a sample another activity or loss by itself than among others: it couples samples "
+                "(batch norm without running statistics, say) or is random, so that a sample has no loss of its own"
+            )
+
+    @torch.no_grad()
+    def _check_weights(self, inputs: Tensor, targets: Tensor) -> None:
+        """Refuse a layer whose weights do anything else than turn its input a into W a + b."""
+        weight = self._layer._parameters.get("weight")
+        if weight is None:  # computed from others by a parametrization
+            return
+        kept = weight.clone()
+        try:
+            weight.add_(_SHIFT * kept.abs().max() * torch.cos(torch.arange(kept.numel()).to(kept)).view_as(kept))
+            activities, _, whole = self._whole(inputs, targets)
+            plain = self.losses_at_output(inputs, targets, linear(activities, weight) + self.bias)
+        finally:
+            weight.copy_(kept)
+        if not _same(plain, whole) or not _same(activities, self._whole(inputs, targets)[0]):
+            raise InputError(
+                f"the weights of layer {self.name!r} do more than to turn its input a into W a + b: with others the "
+                "network has other losses than with these outputs (they are used elsewhere too, a hook changes the "
+                "output, or the layer has a forward of its own), so the duality does not hold for it"
+            )
+
+    def _whole(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The layer's input and output and the losses, from the whole network in float64."""
+        caught: list[tuple[Tensor, Tensor]] = []
+        with _hooked(self._layer, lambda _module, args, output: caught.append((args[0].clone(), output.clone()))):
+            losses = checked_losses(self._loss, _forward(self._model, inputs), targets)
+        return *caught[0], losses
+
+
+def _tensor(array: Array, device: torch.device) -> Tensor:
+    try:
+        tensor = torch.as_tensor(array, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"samples must be arrays of numbers: {error}") from error
+    if tensor.is_complex():
+        raise InputError("samples must be arrays of real numbers: got complex ones")
+    return tensor
+
+
+def _check_modules(model: nn.Module, layer: str) -> None:
+    """Refuse what a look at the modules tells; see ``LayerProbe``."""
+    modules = dict(model.named_modules())
+    if not isinstance(modules.get(layer), nn.Linear):
+        known = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+        what = f"a {type(modules[layer]).__name__}" if layer in modules else "not there"
+        raise InputError(f"layer {layer!r} is {what}: the linear layers of this network are {known}")
+    training = [name or "the network" for name, module in modules.items() if module.training]
+    if training:
+        raise InputError(
+            f"{training[0]} is in train mode, where batch norm couples samples and dropout is random, so that a "
+            "sample has no loss of its own: call model.eval() first"
+        )
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
+            raise InputError(f"{name} has no values yet: run some samples through the network first")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
+    weight = modules[layer].weight
+    owners = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is weight]
+    if len(owners) > 1:
+        raise InputError(
+            f"the weights of layer {layer!r} are shared ({', '.join(owners)}): changing them changes both places, "
+            "so the layer has no dual weights of its own"
+        )
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # modules copy themselves as they like
+        raise InputError(
+            f"the network cannot be copied ({error}): it holds tensors that were computed with gradients. Remove "
+            "pruning and old-style weight norm (prune.remove, remove_weight_norm), and what a forward pass has left "
+            "behind; or build it anew and load its weights"
+        ) from error
+
+
+def _same(one: Tensor, other: Tensor, tolerance: float = _SAME) -> bool:
+    """Equal up to rounding, relative to the largest."""
+    scale = other.abs().nan_to_num(0.0, 0.0, 0.0).max()
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale), equal_nan=True)
 
 
 def _forward(model: nn.Module, inputs: Tensor) -> Any:
     try:
         return model(inputs)
-    except RuntimeError as error:
-        raise InputError(f"the network does not accept inputs of shape {tuple(inputs.shape)}: {error}") from error
+    except Exception as error:  # a user's code runs: anything can be raised
+        raise InputError(
+            f"the network does not accept inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}"
+        ) from error
 
 
 @contextmanager

@@ -288,6 +288,29 @@ def test_data_that_cannot_be_used_are_refused(folder, digits):
     refused("cannot tell what data.csv is", data="data.csv")
 
 
+@pytest.mark.parametrize("content", [b"hello", pickle.dumps({0: 1})])
+def test_a_checkpoint_that_is_none_is_refused(folder, content):
+    (folder / "bad.pt").write_bytes(content)
+    refused("bad.pt (is not a checkpoint of PyTorch|holds Python objects|must hold a state dict)", checkpoint="bad.pt")
+
+
+def test_a_checkpoint_of_numbered_tensors_is_refused_and_one_of_a_compiled_network_is_read(folder):
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    torch.save(dict(enumerate(state.values())), folder / "numbered.pt")
+    refused("must hold a state dict", checkpoint="numbered.pt")
+    torch.save({f"_orig_mod.{name}": tensor for name, tensor in state.items()}, folder / "compiled.pt")
+    script(checkpoint="compiled.pt")
+
+
+def test_data_that_are_no_numbers_are_refused(folder, digits):
+    np.save(folder / "one.npy", np.zeros(3))
+    (folder / "one.npy").rename(folder / "one.npz")
+    refused("one.npz cannot be read", data="one.npz")
+    x, y = digits.test
+    np.savez(folder / "words.npz", train_inputs=x, train_targets=y.astype(str), test_inputs=x, test_targets=y)
+    refused("train_targets in words.npz must be of real numbers", data="words.npz")
+
+
 def test_a_loss_that_is_not_known_or_cannot_be_smoothed_is_refused(folder):
     refused("unknown loss 'hinge'", loss="hinge")
     refused("label smoothing spreads a share of each label from 0 to below 1: got 1.5", label_smoothing=1.5)

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from awduality.errors import InputError
 from awduality.probe import LayerProbe, Seen
 
-MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB, and eigenvectors of as much again
+MOST_WEIGHTS = 12_000  # a dense Hessian of 1.1 GiB; with eigenvectors and work space about 7
 _CHUNK = 1024  # samples whose packed outer products are held at once
 _PART_BYTES = 2**27  # of S_k, or of vectors at the outputs, that are held at once
 
@@ -76,9 +77,15 @@ def _rows(probe: LayerProbe, seen: Seen, part: slice) -> Iterator[Tensor]:
 def _gradient(probe: LayerProbe, seen: Seen, part: slice) -> tuple[Tensor, Tensor]:
     """The layer's outputs z for some samples, and the gradient of Σ_k ℓ_k there, differentiable once more."""
     output = torch.nn.functional.linear(seen.activities[part], probe.weight) + probe.bias
-    with torch.enable_grad():
+    # Of the kernels of attention only this one can be differentiated twice.
+    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         output.requires_grad_(True)
         total = probe.losses_at_output(seen.inputs[part], seen.targets[part], output).sum()
+        if not total.requires_grad:
+            raise InputError(
+                f"the loss cannot be differentiated with respect to the outputs of layer {probe.name!r}: the network "
+                "or the loss leaves autograd (detach, no_grad, NumPy), or does not depend on them"
+            )
         (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
     return output, gradient
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-10
-"""Directions of smaller eigenvalue, relative to the largest, span the null space. The basis is arbitrary there, and so
-is what is measured along a single direction: it counts in sums that are the same in every basis, and in no others."""
+"""Directions of smaller eigenvalue, by magnitude and relative to the largest, span the null space. The basis is
+arbitrary there, and so is what is measured along a single direction: it counts in sums that are the same in every
+basis, and in no others."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Spectrum:
 
 
 def above_tolerance(eigenvalues: np.ndarray) -> np.ndarray:
-    """(M,) bool: the directions that are not in the null space, for (M,) descending eigenvalues."""
-    return np.asarray(eigenvalues > TOLERANCE * eigenvalues[0])
+    """(M,) bool: the directions that are not in the null space, of negative curvature too, for (M,) eigenvalues."""
+    curvature = np.abs(eigenvalues)
+    return np.asarray(curvature > TOLERANCE * curvature.max(initial=0.0))
 
 
 def spectrum(hessian: Tensor) -> Spectrum:

@@ -26,6 +26,7 @@ from awduality.ledger import FileEntry, current
 
 Images = Mapping[str, Callable[[], bytes]]  # <part>/<class>/<image> → reads its content
 
+_END = 1024  # bytes of zeros that end a tar
 LISTING = "image_folder (listing)"
 """How a record calls the images of a folder, which are too many to be named one by one; see ``listing``."""
 
@@ -78,6 +79,7 @@ def load_image_folder(root: Path, folder: str) -> Dataset:
         digest = sha256(reading(place))
         known = KNOWN_ARCHIVES.get(digest)
         with tarfile.open(place, "r:") as tar:
+            _check_end(place)
             images, description = images_in_tar(place, tar), known or Description(place.name)
             return _dataset(place, images, description, {place.name: digest}, verified=known is not None)
     except tarfile.TarError as error:
@@ -87,6 +89,14 @@ def load_image_folder(root: Path, folder: str) -> Dataset:
         ) from error
     except OSError as error:
         raise InputError(f"{error.filename or place} cannot be read ({error.strerror}): make it readable") from error
+
+
+def _check_end(place: Path) -> None:
+    """Raise what is raised for other damage where the zeros that end a tar are missing: ``tarfile`` does not mind."""
+    with place.open("rb") as file:
+        file.seek(-min(_END, place.stat().st_size), 2)
+        if file.read() != bytes(_END):
+            raise tarfile.ReadError("its end is missing")
 
 
 def image_place(root: Path, folder: str) -> Path:

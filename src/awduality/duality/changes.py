@@ -87,9 +87,10 @@ def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> Pa
 
 
 def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor) -> None:
-    if len(pairs.train) != len(pairs.test) or len(pairs) == 0:
+    shapes = [tuple(index.shape) for index in (pairs.train, pairs.test)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 1 or len(pairs) == 0:
         raise InputError(
-            f"wanted as many training as test positions, and some: got {len(pairs.train)}, {len(pairs.test)}"
+            f"wanted as many training as test positions, (P,) each, and some: got {shapes[0]}, {shapes[1]}"
         )
     if any(index.is_floating_point() or index.dtype == torch.bool for index in (pairs.train, pairs.test)):
         raise InputError(f"pairs are positions, so integers: got {pairs.train.dtype} and {pairs.test.dtype}")

@@ -72,16 +72,22 @@ class Directions:
 
         In an eigenbasis directions of the Hessian's null space rank last: the basis there is arbitrary.
         """
-        return float(self.contribution[self.by_sharpness[:directions]].sum())
+        return float(self.contribution[self.by_sharpness[: _number(directions)]].sum())
 
     def flat_part(self, directions: int = 10) -> float:
         """The contribution of the other ones of these M directions; what ``top`` left out is in the ``remainder``."""
-        return float(self.contribution[self.by_sharpness[directions:]].sum())
+        return float(self.contribution[self.by_sharpness[_number(directions) :]].sum())
 
     @property
     def by_sharpness(self) -> np.ndarray:
         """(M,) the directions by descending σ_g."""
         return np.argsort(-self.sigma_g, kind="stable")
+
+
+def _number(directions: int) -> int:
+    if directions < 0:
+        raise InputError(f"the sharp part is that of some directions, or of none: got {directions}")
+    return directions
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def decompose(
 ) -> Decomposition:
     """Split a network's generalization gap over the eigen-directions of one layer's Hessian.
 
-    Memory: the samples in float64 and their inputs to the layer; for all directions, about three matrices of
+    Memory: the samples in float64 and their inputs to the layer; for all directions, about seven matrices of
     (weights)²; for the top ones, 3·top + 20 vectors of as many numbers as the layer has weights, and 2 GiB at most for
     curvatures.
 

@@ -36,7 +36,7 @@ def decompose_layers(
             with a warning in the log that says why.
         loss: as in ``decompose``.
         pairs: as in ``decompose``.
-        top: as in ``decompose``; all directions of a layer that has fewer.
+        top: as in ``decompose``; a layer that has fewer directions is decomposed as without it.
 
     Returns:
         The decomposition of each layer by name, in the order of ``layers`` or of the network.

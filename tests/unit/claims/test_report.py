@@ -10,6 +10,7 @@ from awduality.claims.report import (
     grid_table,
     not_confirmed,
     paper_table,
+    side_by_side,
 )
 from awduality.errors import InputError
 
@@ -104,6 +105,22 @@ def test_tables_split_the_grid_from_the_other_claims_and_escape_bars(verdicts):
     assert "statement of means, \\|W\\|" in claims_table({"digits": verdicts})
     signs = changed(verdicts, "init_scale/trace", verdict="contradicted")
     assert grid_table(signs).splitlines()[2] == "| Initial scale | +0.500 ✓ | +0.500 ✗ | 2 of 12 |"
+
+
+def test_layers_side_by_side_leave_out_what_none_could_test(tmp_path):
+    first = [row("means", estimate=0.5), row("constancy", estimate=None, verdict="not tested", interval=None)]
+    first += [row("width/gap", scale="log", estimate=0.0, interval=[0.0, 0.0]), row("width/trace")]
+    second = [{**entry, "layer": "fc3", "verdict": "contradicted"} for entry in first]
+    (tmp_path / "claims.json").write_text(json.dumps([*first, *second]))
+    layers = Verdicts.every_layer(tmp_path)
+    assert list(layers) == ["fc2", "fc3"]
+    assert Verdicts.read(tmp_path) == layers["fc2"]
+    assert side_by_side(layers).splitlines() == [
+        "| claim | fc2 | fc3 |",
+        "|---|---|---|",
+        "| `means` | +0.500 [+0.400, +0.600] ✓ | +0.500 [+0.400, +0.600] ✗ |",
+        "| `width/gap` | ×1.00 [×1.00, ×1.00] ✓ | ×1.00 [×1.00, ×1.00] ✗ |",
+    ]
 
 
 def test_what_is_contradicted_is_listed_with_the_number_that_decided(verdicts):

@@ -274,6 +274,15 @@ def test_images_that_cannot_be_used_are_refused_and_named(data_root, rng, name, 
         load("image_folder", data_root, "mine" if form == "folder" else "mine.tar")
 
 
+@pytest.mark.parametrize("left", [0.4, 0.6, 0.9])
+def test_a_tar_that_was_cut_short_is_refused_wherever_the_cut(data_root, left):
+    pack(data_root / "mine", data_root / "mine.tar")
+    whole = (data_root / "mine.tar").read_bytes().rstrip(b"\0")
+    (data_root / "mine.tar").write_bytes(whole[: 512 * int(len(whole) * left / 512)])
+    with pytest.raises(InputError, match="not a whole, uncompressed tar file"):
+        load("image_folder", data_root, "mine.tar")
+
+
 def test_an_empty_folder_says_what_was_looked_for_where_and_how_to_name_another(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError) as caught:
