@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from awduality.factors import FACTORS, format_value
-from awduality.figures.style import PAGE, describe, letter, value_colours
+from awduality.figures.style import PAGE, describe, letter, value_colours, wrapped
 
 _PARTS = {
     "gap": ("Gap", "black", "o"),
@@ -136,9 +136,11 @@ def _legend(figure: Figure, factor: str, table: pd.DataFrame, looks: Looks) -> N
     legend = figure.legend(
         handles,
         words,
-        title=f"{describe(table.iloc[0])}. "
-        f"Means over converged seeds, hollow or dashed where none converged; {intervals}.\n"
-        f"{FACTORS[factor].axis_label} (b–f):",
+        title=wrapped(
+            f"{describe(table.iloc[0])}. Means over converged seeds, hollow or dashed where none converged; "
+            f"{intervals}."
+        )
+        + f"\n{FACTORS[factor].axis_label} (b–f):",
         loc="outside lower center",
         ncols=len(words),
     )

@@ -24,9 +24,12 @@ from awduality.figures.style import (
     letter,
     plain_log_axes,
     plain_log_ticks,
+    wrapped,
 )
 
 _EPSILON = float(np.finfo(np.float64).eps)
+
+_WIDTH = 1.3 * COLUMN  # of a figure of one panel and a legend beside it
 
 
 def shown(runs: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +129,7 @@ def _drawable(axes: Axes, runs: pd.DataFrame, columns: list[str]) -> pd.DataFram
     note = describe(runs.iloc[0])
     if left_out := len(runs) - len(positive):
         note += f"; {left_out} not drawn (dead, or not positive)"
-    axes.set_title(note, loc="left", fontsize=6, color="0.35")
+    axes.set_title(wrapped(note, _WIDTH), loc="left", fontsize=6, color="0.35")
     return positive
 
 
@@ -136,7 +139,7 @@ def _by_factor(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _single() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(COLUMN * 1.3, 3.0), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 3.0), layout="constrained")
     return figure, figure.subplots()
 
 

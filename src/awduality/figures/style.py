@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from awduality.records import canonical, current_figure
 
 COLUMN = 3.5  # inches: the width of a journal's column
 PAGE = 7.2  # inches: the width of its page
+
+_CHARACTERS = 20.8  # of a caption, per inch
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -91,6 +94,11 @@ def describe(row: Mapping[str, Any] | pd.Series) -> str:
     words = row["config"] if row["config"] == row["dataset"] else f"{row['config']}: {row['dataset']}"
     words += f", layer {row['layer']}"
     return words + (f", pairs {row['pairing'].replace('_to_', ' → ')}" if "pairing" in row else "")
+
+
+def wrapped(text: str, width: float = PAGE) -> str:
+    """A caption in lines that are no longer than a figure of this width, in inches."""
+    return textwrap.fill(text, int(_CHARACTERS * width), break_long_words=False)
 
 
 def letter(axes: Axes, text: str) -> None:

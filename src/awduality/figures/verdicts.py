@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from awduality.claims.report import first_layer
 from awduality.factors import FACTORS
 from awduality.figures.overview import draw_nothing
-from awduality.figures.style import PAGE, describe, letter
+from awduality.figures.style import PAGE, describe, letter, wrapped
 
 Claim = Mapping[str, Any]
 
@@ -76,8 +76,10 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     handles = legend_handles(found)
     figure.legend(
         handles=handles,
-        title=f"{describe(claims[0])}. Trend from the smallest to the largest value of each factor, mean over seeds.\n"
-        "* expected to rise or fall, and does; † expected so, and does the opposite.",
+        title=wrapped(
+            f"{describe(claims[0])}. Trend from the smallest to the largest value of each factor, mean over seeds."
+        )
+        + "\n* expected to rise or fall, and does; † expected so, and does the opposite.",
         loc="outside lower center",
         ncols=len(handles),
     )
