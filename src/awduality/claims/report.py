@@ -46,7 +46,7 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
 """The claims of the paper, and the tests that stand for each in the README."""
 
 
-_COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap")
+_COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap", "test_error")
 
 
 @dataclass(frozen=True)
