@@ -18,6 +18,7 @@ from awduality.plan import sweep_values
 SCHEMA = "workflow/schemas/config.schema.yaml"
 CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke", "digits-layers", "digits-deep"]
 CONFIGS += ["cifar10", "cifar10-cnn", "cifar10-jpeg", "cifar10-jpeg-cnn"]
+COMMITTED = ["digits", "mnist", "mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn"]
 STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw", "origin", "provenance", "seal"]
 
 
@@ -117,7 +118,7 @@ def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake)
     assert counts["draw"] == 8
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "mnist-confirm"])
+@pytest.mark.parametrize("name", COMMITTED)
 def test_the_committed_numbers_are_those_of_the_shipped_config(root, name):
     default, schema = (yaml.safe_load((root / p).read_text()) for p in ("config/config.yaml", SCHEMA))
     overlay = {} if name == "digits" else yaml.safe_load((root / f"config/{name}.yaml").read_text())
