@@ -76,7 +76,10 @@ def read_results(folder: Path, layer: str, pairing: str) -> Results:
     dead = (joined["stop_reason"] == "budget") & (joined["rank"] == 0)
     joined["ended"] = joined["stop_reason"].mask(dead, "dead")
     config = read_json(folder / "config.json")
-    labels = {"config": config["name"], "dataset": config["data"]["source"], "layer": layer, "pairing": pairing}
+    dataset = config["data"]["source"]
+    if dataset == "image_folder":  # the name of what lies in it
+        dataset = read_json(folder / "data" / "image_folder.json")["title"]
+    labels = {"config": config["name"], "dataset": dataset, "layer": layer, "pairing": pairing}
     return Results(labels, plan["sweeps"], geometry, joined, arrays)
 
 

@@ -87,8 +87,8 @@ def factor_label(factor: str) -> str:
 
 
 def describe(row: Mapping[str, Any] | pd.Series) -> str:
-    """Which results a row belongs to: ``digits, layer fc2, pairs test → train``."""
-    words = row["config"] if row["config"] == row["dataset"] else f"{row['config']} ({row['dataset']})"
+    """Which results a row belongs to: ``digits, layer fc2, pairs test → train``; ``mnist-confirm: mnist, …``."""
+    words = row["config"] if row["config"] == row["dataset"] else f"{row['config']}: {row['dataset']}"
     words += f", layer {row['layer']}"
     return words + (f", pairs {row['pairing'].replace('_to_', ' → ')}" if "pairing" in row else "")
 
