@@ -62,7 +62,7 @@ def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
     )
     template = environment.get_template("replication.md.jinja")
     digits, mnist, confirm = verdicts.values()
-    layers = {name: report.Verdicts.every_layer(root / "figures" / name) for name in OTHERS}
+    layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
     found = {"digits": digits, "mnist": mnist, "confirm": confirm, "verdicts": verdicts, "layers": layers}
     return template.render(**found, settings=settings, report=report)
 
