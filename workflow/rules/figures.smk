@@ -12,7 +12,7 @@ rule figure_numbers:
     """The numbers that the figures show and that claims are judged from, as tables beside them."""
     input:
         plan=RESULTS / "plan.json",
-        card=CARD,
+        card=CARD if CONFIG["data"]["source"] == "image_folder" else [],
         training=training_outputs(),
         geometry=geometry_outputs(),
         nulls=null_outputs(),
