@@ -1,4 +1,12 @@
-"""The authors' default setting of every factor; tests change what they need smaller."""
+"""What several tests name: the authors' default setting of every factor, and the configs that there are."""
+
+from pathlib import Path
+
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml") if path.stem != "claims")
+"""The files of all configs; ``config`` is the default, which the others are laid over."""
+
+COMMITTED = ("digits", "mnist", "mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
+"""The configs whose figures are committed, by name: that of the default is digits."""
 
 AUTHORS: dict[str, int | float] = {
     "batch_size": 25,

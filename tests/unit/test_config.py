@@ -2,12 +2,12 @@ import copy
 
 import pytest
 import yaml
-from tests.conftest import ROOT
+from tests.settings import SHIPPED
 
 from awduality.config import resolve
 from awduality.errors import InputError
 
-SHIPPED = sorted(path.stem for path in (ROOT / "config").glob("*.yaml") if path.stem not in ("config", "claims"))
+OVERLAYS = [name for name in SHIPPED if name != "config"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_the_default_config_is_valid(default, schema):
     assert resolve(default, {}, schema)["name"] == "digits"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_every_shipped_config_is_valid(root, default, schema, name):
     overlay = yaml.safe_load((root / f"config/{name}.yaml").read_text())
     assert resolve(default, overlay, schema)["name"] == name

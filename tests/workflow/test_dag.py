@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.settings import COMMITTED, SHIPPED
 
 from awduality.config import resolve
 from awduality.files import read_table
 from awduality.plan import sweep_values
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
-CONFIGS = ["config", "mnist", "mnist-confirm", "fashion_mnist", "smoke", "digits-layers", "digits-deep"]
-CONFIGS += ["cifar10", "cifar10-cnn", "cifar10-jpeg", "cifar10-jpeg-cnn"]
-COMMITTED = ["digits", "mnist", "mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn"]
 STEPS = ["train", "geometry", "nulls", "figure_numbers", "claims", "draw", "origin", "provenance", "seal"]
 
 
@@ -28,7 +26,7 @@ def jobs(output):
     return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", SHIPPED)
 def test_every_shipped_config_has_a_complete_dag(tree, snakemake, config):
     output = snakemake(tree, "--dry-run", "--configfile", f"config/{config}.yaml").stdout
     counts = jobs(output)

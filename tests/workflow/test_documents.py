@@ -8,6 +8,7 @@ import sys
 import pandas as pd
 import pytest
 import yaml
+from tests.settings import COMMITTED
 
 from awduality.claims.catalogue import read_claims
 from awduality.claims.evaluate import evaluate
@@ -15,8 +16,7 @@ from awduality.claims.report import HEADLINES
 from awduality.config import resolve
 from awduality.files import read_json
 
-NAMES = ["digits", "mnist", "mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn"]
-CONFIGS = {name: "config" if name == "digits" else name for name in NAMES}
+CONFIGS = {name: "config" if name == "digits" else name for name in COMMITTED}
 
 
 def load(path):
