@@ -17,7 +17,7 @@ from typing import Any
 from awduality.errors import InputError
 from awduality.factors import BASELINE, FACTORS
 
-Settings = dict[str, int | float]
+Settings = dict[str, Any]  # by factor, numbers; the runs of learners have settings of their own, words among them
 
 
 @dataclass(frozen=True)

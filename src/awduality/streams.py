@@ -17,7 +17,9 @@ import numpy as np
 from awduality.errors import InputError
 from awduality.ledger import OpenedStream, current
 
-Purpose = Literal["init", "order", "dropout", "label_noise", "subset", "null", "bootstrap", "density"]
+Purpose = Literal[
+    "init", "order", "dropout", "label_noise", "subset", "null", "bootstrap", "density", "mixing", "perturbation"
+]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 
 

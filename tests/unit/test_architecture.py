@@ -23,6 +23,7 @@ FLOORS = [
     "commandline",
     "data",
     "plan",
+    "learners",
     "config",
     "networks",
     "resnet",

@@ -44,9 +44,19 @@ class Step:
         decaying: whether the factor ``weight_decay`` acts.
         shared: whether runs of one stream share the memory of their batch, (G, B, n), and the product that updates
             their first layers, as is best on a CPU; or each has its own, (R, B, n), so that one call serves all.
+        scale: (R, 1, 1 or B) what the errors of the logits are multiplied by; by default rate / B.
+        between: called between the gradients and the update: what it does to the weights the gradients do not see.
     """
 
-    def __init__(self, ensemble: Ensemble, batch: int, decaying: bool, shared: bool) -> None:
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        batch: int,
+        decaying: bool,
+        shared: bool,
+        scale: Tensor | None = None,
+        between: Call | None = None,
+    ) -> None:
         first, last = ensemble.weights[0], ensemble.weights[-1]
         self._ensemble, self._decaying = ensemble, decaying
         self._lanes = torch.tensor(sorted(set(ensemble.streams)) if shared else ensemble.streams, device=first.device)
@@ -61,17 +71,19 @@ class Step:
 
         hidden, calls = ensemble.forward(inputs, batch, self._drop if self._drops else None)
         error = hidden.pop()  # the logits' buffer
-        errors, backward = self._backward(hidden, error, batch)
+        errors, backward = self._backward(hidden, error, ensemble.rate / batch if scale is None else scale)
         calls += backward
-        if decaying or bool((ensemble.l2 > 0).any()):
-            calls.append(self._shrink)
+        update: list[Call] = [self._shrink] if decaying or bool((ensemble.l2 > 0).any()) else []
         for x, runs in inputs:
-            calls.append(_first_update(first[runs], errors[0][runs], x))
+            update.append(_first_update(first[runs], errors[0][runs], x))
         for matrix, delta, activity in zip(ensemble.weights[1:], errors[1:], hidden, strict=True):
             gradient = torch.empty_like(matrix)
-            calls += [product(delta, activity.mT, gradient), partial(matrix.sub_, gradient)]
-        self._calls = calls  # they hold the buffers, which a CUDA graph does not keep alive
-        self._step = replayed(calls, ensemble.weights)
+            update += [product(delta, activity.mT, gradient), partial(matrix.sub_, gradient)]
+        self._calls = [*calls, *update]  # they hold the buffers, which a CUDA graph does not keep alive
+        parts = [self._calls] if between is None else [calls, update]  # what comes between is never captured
+        self._parts = [replayed(part, ensemble.weights) for part in parts]
+        if between is not None:
+            self._parts.insert(1, between)
 
     def __call__(self, inputs: Tensor, order: Tensor, targets: Tensor, uniforms: Tensor | None) -> None:
         """Take the step.
@@ -88,15 +100,16 @@ class Step:
             if uniforms is None:
                 raise ValueError("a run with dropout needs uniform numbers")
             torch.index_select(uniforms, 0, self._streams, out=self._uniforms)
-        self._step()
+        for part in self._parts:
+            part()
 
-    def _backward(self, hidden: list[Tensor], logits: Tensor, batch: int) -> tuple[list[Tensor], list[Call]]:
-        """The errors of all layers, times rate / B, (R, outputs, B) each, and the calls that compute them."""
+    def _backward(self, hidden: list[Tensor], logits: Tensor, scale: Tensor) -> tuple[list[Tensor], list[Call]]:
+        """The errors of all layers, times ``scale``, (R, outputs, B) each, and the calls that compute them."""
         weights = self._ensemble.weights
         calls: list[Call] = [
             partial(torch.softmax, logits, 1, out=logits),
             partial(logits.sub_, self._targets),
-            partial(logits.mul_, self._ensemble.rate / batch),
+            partial(logits.mul_, scale),
         ]
         errors = [logits]
         for layer in range(len(weights) - 1, 0, -1):
