@@ -94,6 +94,7 @@ def train_learners(
     course: list[Tensor] = []
     solutions: dict[int, tuple[int, Tensor]] = {}
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
+    tolerated = np.seterr(over="ignore", invalid="ignore")  # a run may diverge
     try:
         for step in range(1, steps + 1):
             if step in recorded:
@@ -101,14 +102,14 @@ def train_learners(
             else:
                 learners.step(*train)
             if step in evaluated:
-                mean = learners.mean
                 history.append(_evaluation(learners, step, train, test, late=step in evaluated[-LAST:]))
                 for place, loss in enumerate(history[-1][:, 1].tolist()):
-                    if loss <= training.target_loss or (step == steps and place not in solutions):
-                        solutions.setdefault(place, (step, mean[place].clone()))
+                    if place not in solutions and (loss <= training.target_loss or step == steps):
+                        solutions[place] = step, learners.mean[place]
                 report(1, f"step {step} of {steps}, training loss {float(history[-1][:, 1].median()):.3g} (median)")
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(False)  # both are settings of the whole process
+        np.seterr(**tolerated)
     measured, followed = torch.stack(history, 2).cpu().numpy(), torch.stack(course, 2).cpu().numpy()
     return [
         LearnerSolution(
