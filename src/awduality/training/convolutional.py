@@ -17,7 +17,7 @@ from awduality.data.splits import Split
 from awduality.networks import network
 from awduality.plan import Run
 from awduality.training import schemes
-from awduality.training.run import HISTORY, Solution, Training, training_samples
+from awduality.training.run import HISTORY, Solution, Training, training_labels
 
 _EVALUATION_CHUNK = 500  # samples; keeps the activations in cache
 
@@ -27,15 +27,16 @@ def train_convolutional(
 ) -> Solution:
     """Train one run to its target loss, within its budget of steps; see ``awduality.training.loop.train``."""
     settings, batch = run.settings, int(run.settings["batch_size"])
-    inputs, labels = (
-        torch.from_numpy(array).to(device) for array in training_samples(settings, run.seed, split, training.root_seed)
-    )
     clean = int(settings["train_size"])
-    test_inputs, test_labels = (torch.from_numpy(array).to(device) for array in split.test)
+    labels = torch.from_numpy(training_labels(settings, run.seed, split, training.root_seed)).to(device)
+    test_labels = torch.from_numpy(split.test_labels).to(device)
+    model = _initial(run, split, training).to(device)
+    inputs, test_inputs = (
+        torch.from_numpy(array).to(device) for array in (split.train(len(labels))[0], split.test_inputs)
+    )
     orders = schemes.batch_order(len(inputs), training.root_seed, run.seed)
     uniforms = schemes.dropout_uniforms(len(inputs), training.hidden_width(settings), training.root_seed, run.seed)
     rate = float(settings["dropout"])
-    model = _initial(run, split, training).to(device)
     history: list[np.ndarray] = []
     reason, steps = None, 0
     while reason is None:

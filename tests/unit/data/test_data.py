@@ -32,8 +32,9 @@ def test_the_digits_split_holds_out_the_last_500_of_the_permutation(digits):
     used = np.concatenate([arrays["pool_indices"], arrays["test_indices"]])
     assert sorted(used) == list(range(1797))
     assert np.array_equal(used, np.random.RandomState(1).permutation(1797))
-    assert digits.pool_inputs.min() == 0
-    assert digits.pool_inputs.max() == 1
+    inputs, _ = digits.train(400)
+    assert inputs.min() == 0
+    assert inputs.max() == 1
 
 
 @pytest.mark.parametrize("part", ["data", "target"])
