@@ -121,6 +121,7 @@ CONVOLUTIONAL = replace(TRAINING, hidden_layers=1, convolutions=[4, 5])
 def test_convolutional_training_equals_separate_modules_under_sgd(digits, factor):
     for solution in train(list(expand(DEFAULTS, factor, SCHEMES[factor], [0])), digits, CONVOLUTIONAL, CPU):
         assert [w.ndim for w in solution.weights] == [4, 4, 2, 2]
+        assert all(w.flags.c_contiguous for w in solution.weights)
         assert difference(solution.weights, plainly_trained(solution.run, digits, CONVOLUTIONAL)) < 1e-5
 
 
