@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.info("%d runs on %s with %d threads", len(arguments.seeds), device, torch.get_num_threads())
     split, shared = read_split(arguments.split), dict(arguments.training)
     rest = {name: shared.pop(name) for name in ("root_seed", "train_size", "target_loss")}
-    shapes = weight_shapes(split.pool_inputs.shape[1], split.classes, **shared)
+    shapes = weight_shapes(split.features, split.classes, **shared)
     training, progress = LearnerTraining(shapes, **rest), Progress(EVALUATIONS, "evaluation")
     runs = [Run(setting, seed) for seed in arguments.seeds]
     solutions = train_learners(runs, split, training, device, progress)
