@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
@@ -36,7 +36,6 @@ class Group:
     size: int  # n
     device: torch.device
     timeout: float  # seconds
-    _buffers: list[Tensor] = field(default_factory=list)  # for rows that are received, kept from step to step
 
     def from_first(self, row: Tensor) -> None:
         """Overwrite a row with that of process 0."""
@@ -71,9 +70,7 @@ class Group:
         """
         taken = exchange.sources_of(self.rank)
         others = sorted({source for source, _ in taken} - {self.rank})
-        while len(self._buffers) < len(others):
-            self._buffers.append(torch.empty_like(row))
-        rows = {self.rank: row, **dict(zip(others, self._buffers, strict=False))}
+        rows = {self.rank: row, **{source: torch.empty_like(row) for source in others}}
         transfers = [dist.P2POp(dist.irecv, rows[source], source) for source in others]
         transfers += [dist.P2POp(dist.isend, row, taker) for taker in exchange.takers_of(self.rank)]
         with self._patience():
