@@ -46,7 +46,7 @@ def course(claim: Claim, study: Study) -> Measured | str | None:
 
 
 def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, study: Study, part: str) -> Measured | str:
-    curves = {run: rows.sort_values("step") for run, rows in study.course.groupby("run")}
+    curves = dict(iter(study.course.sort_values("step").groupby("run")))
     own, null = (np.array([_dip(curves.get(run), part) for run in side["run"]]) for side in (one, other))
     good = np.isfinite(own - null) & ~((one["ended"] == "diverged") | (other["ended"] == "diverged")).to_numpy()
     seeds = one["seed"][good]
@@ -87,15 +87,15 @@ def _too_few(seeds: int, runs: pd.DataFrame) -> str:
 
 def _spread(runs: pd.DataFrame, study: Study, part: str) -> Measured | str:
     """The rise or the decay of the spread, each seed's curve being the mean over its settings."""
-    spreads = {run: rows.sort_values("step") for run, rows in study.course.groupby("run")}
+    spreads = dict(iter(study.course.sort_values("step").groupby("run")))
     kept = runs[(runs["ended"] != "diverged") & runs["run"].isin(spreads)]
     curves = [_log_spread(spreads[run]) for run in kept["run"]]
-    shortest = min(map(len, curves), default=0)
-    table = np.array([curve[:shortest] if shortest > 1 else [np.nan] for curve in curves]).reshape(len(kept), -1)
-    good = np.isfinite(table).all(axis=1)
-    kept, table = kept[good], table[good]
+    good = np.array([len(curve) > 1 and bool(np.isfinite(curve).all()) for curve in curves], dtype=bool)
+    kept, curves = kept[good], [curve for curve, usable in zip(curves, good, strict=True) if usable]
     if kept["seed"].nunique() < LEAST_SEEDS:
         return _too_few(kept["seed"].nunique(), runs)
+    shortest = min(map(len, curves))  # settings may differ in their number of recorded steps
+    table = np.array([curve[:shortest] for curve in curves])
     by_seed = pd.DataFrame(table, index=kept["seed"].to_numpy()).groupby(level=0).mean().to_numpy(float)
     values, peak, choices = peak_change(by_seed, part)
     # Recorded steps are counted from the first at which learners differ.

@@ -111,7 +111,7 @@ def judge_learners(
             raise InputError(f"the table {name} of the study lacks the columns {', '.join(missing)}: make it again")
     if runs.empty:
         return []
-    study = Study(_one_row_per_run(runs), course, samples, root_seed)
+    study = Study(one_row_per_run(runs), course, samples, root_seed)
     measured = [_KINDS[claim.kind](claim, study) for claim in claims.claims]
     p_adjusted = adjusted([found.p if isinstance(found, Measured) else np.nan for found in measured])  # one family
     labels = {name: str(next(iter(study.runs[name].dropna()), "")) for name in ("config", "dataset", "layer")}
@@ -121,7 +121,7 @@ def judge_learners(
     ]
 
 
-def _one_row_per_run(runs: pd.DataFrame) -> pd.DataFrame:
+def one_row_per_run(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows of the first layer and pairing, and those of runs that have neither since nothing was measured."""
     for name in ("layer", "pairing"):
         known = runs[name].dropna()

@@ -39,8 +39,13 @@ class Study:
 
     def experiments(self, names: Sequence[str]) -> pd.DataFrame:
         """The runs that any of the experiments asks for."""
-        asked = self.runs["experiments"].fillna("").str.split()
-        return self.runs[[not set(names).isdisjoint(of_run) for of_run in asked]]
+        return asked_for(self.runs, names)
+
+
+def asked_for(runs: pd.DataFrame, experiments: Sequence[str]) -> pd.DataFrame:
+    """The runs that any of the experiments asks for."""
+    asked = runs["experiments"].fillna("").str.split()
+    return runs[np.array([not set(experiments).isdisjoint(of_run) for of_run in asked], dtype=bool)]
 
 
 def selected(runs: pd.DataFrame, selection: Selection) -> tuple[pd.DataFrame, int]:
@@ -99,8 +104,8 @@ def compared(claim: Claim, study: Study) -> Measured | str | None:
         )
     by_seed = _by_seed(one[good], values[good])
     if len(by_seed) < LEAST_SEEDS:
-        ended = "in which both converged " if options["runs"] == "converged" else ""
-        return f"{len(by_seed)} of {one['seed'].nunique()} seeds have pairs {ended}; {LEAST_SEEDS} are needed"
+        ended = " in which both converged" if options["runs"] == "converged" else ""
+        return f"{len(by_seed)} of {one['seed'].nunique()} seeds have pairs{ended}; {LEAST_SEEDS} are needed"
     p = equivalence_p(by_seed, claim.margin) if claim.expected == "equivalent" else mean_p(by_seed)
     if by_seed.mean() > 0:
         p = min(1.0, choices * p)
