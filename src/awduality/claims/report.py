@@ -173,7 +173,7 @@ def paper_table(configs: Mapping[str, Verdicts]) -> str:
         cells += [[_short(verdicts, name) for name in tests] for verdicts in configs.values()]
         cells.append([last.effect(name) for name in tests])
         lines.append(["<br>".join(cell) for cell in cells])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def _short(verdicts: Verdicts, name: str) -> str:
@@ -198,7 +198,7 @@ def claims_table(configs: Mapping[str, Verdicts]) -> str:
             cells.append("<br>".join(parts))
         expected = "identity" if row["identity"] else row["expected"]
         lines.append([f"`{name}`", row["statement"], expected, *cells])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COMPARED) -> str:
@@ -212,7 +212,7 @@ def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COM
         if shown and any(verdicts.rows[name]["estimate"] is not None for verdicts in columns.values()):
             cells = [f"{found.effect(name)} {SIGNS[found.rows[name]['verdict']]}" for found in columns.values()]
             lines.append([f"`{name}`", *cells])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def grid_table(verdicts: Verdicts) -> str:
@@ -226,7 +226,7 @@ def grid_table(verdicts: Verdicts) -> str:
             cells = [f"{_number(row['estimate'], row['scale'])} {SIGNS[row['verdict']]}" for row in rows]
             kept, left_out = (rows[0][name] for name in ("n", "excluded"))
             lines.append([entry.plain, *cells, f"{left_out} of {kept + left_out}"])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def legend() -> str:
@@ -257,7 +257,8 @@ def not_confirmed(exploration: Verdicts, confirmation: Verdicts) -> str:
     return "\n".join(bullets) or "None."
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a table in Markdown, the first line its head."""
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     rows = [f"| {' | '.join(line)} |" for line in escaped]
     return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]]) + "\n"
