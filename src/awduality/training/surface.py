@@ -29,7 +29,7 @@ POINTS = 41
 SAMPLES = 4_000
 """The most training samples that the loss is averaged over: the first ones."""
 MARGIN = 0.3
-"""How far the grid goes beyond the three points, in units of their extent along an axis."""
+"""How far the square grid goes beyond the three points, in units of their extent, the larger of both axes."""
 
 _NUMBERS = 2**24  # weights and activations that are held at once
 _EVALUATED = 400  # samples whose activations are held at once; see awduality.training.ensemble
@@ -138,8 +138,7 @@ def surface(
         Rows with ``x``, ``y``, ``train_loss``, ``test_error`` and ``point``: the name of a network, else empty.
     """
     exact = plane.points
-    across, along = (_ticks([place[axis] for place in exact.values()], points) for axis in (0, 1))
-    grid = [(float(x), float(y)) for y in along for x in across]
+    grid = _grid(np.array(list(exact.values())), points)
     networks = population(plane.shapes)
     train, test = _on(device, split.train(min(train_size, SAMPLES))), _on(device, split.test)
     evaluated = []
@@ -174,6 +173,9 @@ def _on(device: torch.device, samples: tuple[np.ndarray, np.ndarray]) -> tuple[T
     return inputs, labels
 
 
-def _ticks(values: Sequence[float], points: int) -> np.ndarray:
-    low, high = min(values), max(values)
-    return np.linspace(low - MARGIN * (high - low), high + MARGIN * (high - low), points)
+def _grid(around: np.ndarray, points: int) -> list[tuple[float, float]]:
+    """The coordinates of a square grid around some points (K, 2), row by row."""
+    low, high = around.min(0), around.max(0)
+    half = (0.5 + MARGIN) * (high - low).max()
+    across, along = (np.linspace(middle - half, middle + half, points) for middle in (low + high) / 2)
+    return [(float(x), float(y)) for y in along for x in across]
