@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps, patheffects
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,6 +23,7 @@ from awduality.learners import ALGORITHMS
 
 _POINTS = {"ssgd": "o", "dpsgd": "s", "initial": "D"}
 _LEVELS = 24  # of filled contours
+_LOWEST = 1e-9  # of the largest spread: less is not drawn, since dead networks are all the same but for rounding
 
 
 def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
@@ -46,11 +48,13 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         _band(loss, rows, "train_loss", line)
     rate.axhline(1, color="0.6", linewidth=0.5, zorder=0)
     rate.set_ylabel(r"Effective rate $\alpha_e/\alpha$")
-    spread.set(
-        yscale="log" if len(spread.lines) else "linear",
-        ylabel=r"Spread $\sigma_w^2 = \langle|w_j - \bar{w}|^2\rangle_j$",
-    )
+    if spread.lines:
+        spread.set_yscale("log")
+        low, high = spread.get_ylim()
+        spread.set_ylim(max(low, _LOWEST * high), high)
+    spread.set_ylabel(r"Spread $\sigma_w^2 = \langle|w_j - \bar{w}|^2\rangle_j$")
     loss.set(yscale="log", ylabel=r"Training loss of $\bar{w}$ (nats)")
+    _log_ticks(loss.yaxis, *loss.get_ylim())
     for axes, text in zip((rate, spread, loss), "abc", strict=True):
         axes.set(xscale="log", xlabel="Step", xlim=(0.8, 1.25 * course["step"].max()))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -140,20 +144,25 @@ def _contours(axes: Axes, grid: pd.DataFrame, label: str) -> None:
     filled = axes.contourf(table.columns, table.index, table, levels, **looks)
     axes.contour(table.columns, table.index, table, levels[2::3], colors="white", linewidths=0.3, alpha=0.7)
     bar = axes.figure.colorbar(filled, ax=axes, label=label, location="top", shrink=0.85)
-    if high / low < 100:
-        plain_log_ticks(bar.ax.xaxis, low, high)
-    else:
-        bar.ax.xaxis.set_major_locator(LogLocator())
+    _log_ticks(bar.ax.xaxis, low, high)
     bar.ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers over less than two decades, else powers of ten."""
+    if high / low < 100:
+        plain_log_ticks(axis, low, high)
+    else:
+        axis.set_major_locator(LogLocator())
 
 
 def _mark(axes: Axes, points: Mapping[str, Any]) -> None:
     """The three networks by name, and an arrow from the initial one to each solution."""
-    halo = [patheffects.withStroke(linewidth=1.6, foreground="white")]
+    halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
     start = (points["initial"]["x"], points["initial"]["y"])
     for name, words in (("ssgd", "SSGD"), ("dpsgd", "DPSGD"), ("initial", "initial")):
         x, y = points[name]["x"], points[name]["y"]
-        colour = ALGORITHM_COLOURS.get(name, "0.3")
+        colour = ALGORITHM_COLOURS.get(name, "0.2")
         axes.plot(
             x, y, _POINTS[name], color=colour, markeredgecolor="white", markeredgewidth=0.6, markersize=5, zorder=5
         )
