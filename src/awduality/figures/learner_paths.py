@@ -36,7 +36,8 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         course: as ``course_rows`` there makes them.
     """
     chosen = _followed(first_layer(runs))
-    drawn = [line for line in lines(chosen) if course["run"].isin(line.runs["run"]).any()] if len(chosen) else []
+    course = course[course["run"].isin(chosen["run"])]
+    drawn = [line for line in lines(chosen) if course["run"].isin(line.runs["run"]).any()] if len(course) else []
     if not drawn:
         return draw_nothing("Nothing to show: no run of experiment recorded-1 or large was followed.")
     figure = Figure(figsize=(PAGE, 2.6), layout="constrained")

@@ -49,7 +49,7 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
     several = runs.groupby("total_batch")["steps"].nunique().gt(1).any()
     columns = [rows for _, rows in runs.groupby(["total_batch", "steps"] if several else ["total_batch"])]
     figure = Figure(figsize=(PAGE * min(1.0, 0.25 + 0.25 * len(columns)), 4.4), layout="constrained")
-    widths = [1 + rows["learning_rate"].nunique() for rows in columns]
+    widths = [1.5 + rows["learning_rate"].nunique() for rows in columns]
     panels = figure.subplots(
         3, len(columns), sharey="row", squeeze=False, height_ratios=(0.55, 1, 1), width_ratios=widths
     )
@@ -68,7 +68,7 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xticklabels([format_value(rate) for rate in rates] if axes is gap else [])
         gap.set_xlabel(r"Learning rate $\alpha$")
-        title = f"Total batch $nb$ = {format_value(rows['total_batch'].iloc[0])}"
+        title = f"$nb = {format_value(rows['total_batch'].iloc[0])}$"
         reached.set_title(title + (f", {rows['steps'].iloc[0]:,} steps" if several else ""), fontsize=7)
     _grid_axes(panels, runs)
     seeds = runs.groupby(["total_batch", "steps", "learning_rate", "algorithm", "learners", "mixing"])["seed"].nunique()
@@ -78,7 +78,7 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
         title=wrapped(
             f"{describe(runs.iloc[0])}. {count} per point. Means over the seeds that reached the target loss, bars: "
             r"95% $t$-intervals, cut at the axes; ×: a seed that did not. Test error: of $\bar{w}$, median of the last "
-            "ten evaluations; gap: of the solution.",
+            "ten evaluations; gap: of the solution; $nb$: total batch.",
             figure.get_figwidth(),
         ),
         loc="outside lower center",
