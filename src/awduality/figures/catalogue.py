@@ -26,11 +26,11 @@ LEARNER_TABLES = ("runs.csv", "course.csv", "samples.csv")
 """The tables that the claims of a study of many learners are judged from."""
 
 LEARNER_FIGURES: Mapping[str, tuple[str, ...]] = {
+    "course": ("runs.csv", "course.csv"),
+    "effects": ("claims.json",),
     "grid": ("runs.csv",),
     "plane": ("runs.csv",),
-    "course": ("runs.csv", "course.csv"),
     "surface": ("surface.csv",),
-    "effects": ("claims.json",),
 }
 """The figures of a study of many learners, and the files that each is drawn from."""
 
