@@ -75,8 +75,7 @@ def read_study(folder: Path, layer: str) -> StudyResults:
         arrays |= {name: array for name, array in followed.items() if name.split("/")[1] == "course"}
         arrays |= read_arrays(folder / "geometry" / f"{shard}.safetensors")
     experiments = list(dict.fromkeys(name for run in planned for name in run["experiments"]))
-    pairing = read_json(folder / "config.json")["geometry"]["pairings"][0]
-    labels = {**study_labels(folder), "layer": layer, "pairing": pairing}
+    labels = {**study_labels(folder), "layer": layer, "pairing": "test_to_train"}  # the default of nearest_pairs
     return StudyResults(labels, experiments, runs, geometry, arrays)
 
 
