@@ -32,11 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(parser, argv)
     content, schema = (yaml.safe_load(read_text(path)) for path in (arguments.claims, arguments.schema))
     paths = (arguments.runs, arguments.course or arguments.null_runs, arguments.samples)
-    tables = [read_frame(path) for path in paths]
+    runs, other, samples = (read_frame(path) for path in paths)
     if arguments.course:
-        rows = judge_learners(content, schema, *tables, arguments.root_seed)
+        rows = judge_learners(content, schema, runs, other, samples, arguments.root_seed)
     else:
-        rows = evaluate(read_claims(content, schema), *tables, arguments.root_seed)
+        rows = evaluate(read_claims(content, schema), runs, other, samples, arguments.root_seed)
     for path in arguments.claims_out:
         write_json(path, rows)
     counts = Counter(row["verdict"] for row in rows)

@@ -121,12 +121,12 @@ def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[l
             yaml.safe_load((root / path).read_text(encoding="utf-8"))
             for path in (f"config/{claims}.yaml", f"workflow/schemas/{claims}.schema.yaml")
         )
-        tables = [read_frame(folder / f"{name}.csv") for name in ("runs", second, "samples")]
+        runs, other, samples = (read_frame(folder / f"{name}.csv") for name in ("runs", second, "samples"))
         recorded = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
         if study:
-            judged = judge_learners(content, schema, *tables, seed)
+            judged = judge_learners(content, schema, runs, other, samples, seed)
         else:
-            judged = evaluate(read_claims(content, schema), *tables, seed)
+            judged = evaluate(read_claims(content, schema), runs, other, samples, seed)
         again = json.loads(json.dumps(judged))
         assert all(isinstance(row, dict) for row in recorded)
     except ImportError:

@@ -66,11 +66,12 @@ def _ours(runs: pd.DataFrame) -> Iterator[tuple[str, Sequence[str]]]:
     """Per σ₀ its name and the cells of this study; one line of dashes where it has no runs."""
     if runs.empty:
         yield "", ["–"] * 4
-    for noise, rows in runs.groupby("noise"):
+    for _, rows in runs.groupby("noise"):
         cells = [_percent(rows[name].to_numpy(float)) for name in (TEST_ERROR, "learner_test_error")]
         for count in ((rows[TEST_ERROR] <= CONVERGED).sum(), (rows["ended"] == "converged").sum()):
             cells.append(f"{count} of {len(rows)}")
-        yield (f", σ₀ = {noise:g}" if noise else ""), cells
+        strength = float(rows["noise"].iloc[0])
+        yield (f", σ₀ = {strength:g}" if strength else ""), cells
 
 
 def _percent(errors: np.ndarray) -> str:

@@ -1,8 +1,11 @@
 """Verdicts on studies with several learners, on tables whose effects were put there."""
 
 import copy
+import gc
 import json
 import math
+import shutil
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -12,10 +15,11 @@ from scipy.stats import fisher_exact, ttest_1samp
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import DescrStatsW
 
+from awduality.audit.science import judge as audited
 from awduality.claims.course import last_quarter, peak_change
 from awduality.claims.learners import READ, judge_learners, read_learner_claims
 from awduality.claims.pairs import matched, selected
-from awduality.claims.recorded import RECORDED, recorded_table
+from awduality.claims.recorded import CONVERGED, RECORDED, recorded_table
 from awduality.claims.report import Verdicts, claims_table
 from awduality.claims.statistics import adjusted, mean_p
 from awduality.errors import InputError
@@ -520,10 +524,19 @@ FAMILY = ("large/trace", "extreme/noise-test-error", "extreme/converged", "mixin
 FAMILY += tuple(f"extreme/{part}" for part in COURSE_CLAIMS)
 
 
+@pytest.fixture
+def _cheap_collection():
+    """Statsmodels collects garbage in every call; freezing what is there makes that cheap."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_cheap_collection")
 def test_without_any_effect_one_family_in_twenty_has_a_verdict(shipped, schema, rng):
     """A claim of every kind, and all that compare what was chosen; SSGD* is the same at every σ₀."""
-    draws, wrong = 200, 0
+    draws, wrong = 100, 0
     content = {**shipped, "claims": [entry for entry in shipped["claims"] if entry["id"] in FAMILY]}
     rows = []
     for seed in range(SEEDS):
@@ -546,7 +559,58 @@ def test_without_any_effect_one_family_in_twenty_has_a_verdict(shipped, schema, 
     assert wrong / draws <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / draws)
 
 
+# Script and audit
+
+
+@pytest.fixture
+def tree(study, root, tmp_path):
+    """A project that holds nothing but the claims, and the tables of a study beside its figures."""
+    for folder in ("config", "workflow/schemas"):
+        (tmp_path / folder).mkdir(parents=True)
+        for path in (root / folder).glob("*claims*.yaml"):
+            shutil.copy(path, tmp_path / folder)
+    figures = tmp_path / "figures/study"
+    figures.mkdir(parents=True)
+    for name, table in zip(("runs", "course", "samples"), study, strict=True):
+        table.to_csv(figures / f"{name}.csv", index=False)
+    return tmp_path
+
+
+def judged_by_script(tree, *second):
+    figures = tree / "figures/study"
+    arguments = ["--claims", tree / "config/learner-claims.yaml"]
+    arguments += ["--schema", tree / "workflow/schemas/learner-claims.schema.yaml", "--runs", figures / "runs.csv"]
+    arguments += [*second, "--samples", figures / "samples.csv", "--root-seed", 1]
+    import_module("claims").main([str(one) for one in [*arguments, "--claims-out", figures / "claims.json"]])
+    return figures / "claims.json"
+
+
+def test_the_audit_judges_a_study_by_its_own_claims_as_the_script_did(judge, study, tree):
+    path = judged_by_script(tree, "--course", tree / "figures/study/course.csv")
+    rows = json.loads(path.read_text())
+    assert [row["id"] for row in rows] == list(judge(study))
+    config = {"root_seed": 1, "learners": {}}
+    assert audited(tree, "figures/study", config) == ([], len(rows))
+    rows[1]["verdict"] = "contradicted"
+    path.write_text(json.dumps(rows))
+    (found,), _ = audited(tree, "figures/study", config)
+    assert "large/trace" in found.file
+
+
+def test_the_script_wants_null_runs_or_a_course_and_not_both(tree, capsys):
+    course = tree / "figures/study/course.csv"
+    for second in ((), ("--course", course, "--null-runs", course)):
+        with pytest.raises(SystemExit):
+            judged_by_script(tree, *second)
+        assert "--null-runs" in capsys.readouterr().err
+
+
 # For the reader
+
+
+def test_the_table_counts_by_the_criterion_of_the_claims(shipped):
+    bounds = {entry["statistic"]["most"] for entry in shipped["claims"] if entry["statistic"]["kind"] == "share"}
+    assert bounds == {CONVERGED}
 
 
 def test_the_table_of_recorded_results_sets_ours_beside_them(study):
