@@ -50,7 +50,7 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         _band(loss, rows, "train_loss", line)
     rate.axhline(1, color="0.6", linewidth=0.5, zorder=0)
     rate.set_ylabel(r"Effective rate $\alpha_e/\alpha$")
-    if spread.get_ylim()[1] > 0 and spread.lines:
+    if any((line.get_ydata() > 0).any() for line in spread.lines):
         spread.set_yscale("log")
         low, high = spread.get_ylim()
         spread.set_ylim(max(low, _LOWEST * high), high)
