@@ -22,6 +22,7 @@ _DASHES: Sequence[Any] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 class Line:
     """Runs that differ in rate, batch, steps and seed only: what they are called, and how they are drawn."""
 
+    algorithm: str
     label: str
     colour: str
     marker: str
@@ -51,7 +52,7 @@ def lines(runs: pd.DataFrame) -> list[Line]:
         elif key["algorithm"] == "ssgd_star":
             marker, style = "v", _DASHES[noises.index(key["noise"]) % len(_DASHES)]
             words = rf", $\sigma_0 = {format_value(key['noise'])}$"
-        found.append(Line(ALGORITHMS[key["algorithm"]] + words, colour, marker, style, rows))
+        found.append(Line(key["algorithm"], ALGORITHMS[key["algorithm"]] + words, colour, marker, style, rows))
     return found
 
 

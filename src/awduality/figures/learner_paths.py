@@ -45,11 +45,12 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
     for line in drawn:
         rows = course[course["run"].isin(line.runs["run"])]
         _band(rate, rows, "effective_rate", line)
-        _band(spread, rows[(rows["step"] > 1) & (rows["spread"] > 0)], "spread", line)
+        if line.algorithm == "dpsgd":
+            _band(spread, rows[rows["step"] > 1], "spread", line)
         _band(loss, rows, "train_loss", line)
     rate.axhline(1, color="0.6", linewidth=0.5, zorder=0)
     rate.set_ylabel(r"Effective rate $\alpha_e/\alpha$")
-    if spread.lines:
+    if any((line.get_ydata() > 0).any() for line in spread.lines):
         spread.set_yscale("log")
         low, high = spread.get_ylim()
         spread.set_ylim(max(low, _LOWEST * high), high)

@@ -14,7 +14,8 @@ COMPARED = ("large", "small")
 
 def in_experiment(runs: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The runs that at least one of these experiments asks for; ``experiments`` holds names joined by spaces."""
-    return runs[[not set(names).isdisjoint(str(asking).split()) for asking in runs["experiments"]]]
+    asked = [not set(names).isdisjoint(str(asking).split()) for asking in runs["experiments"]]
+    return runs[pd.Series(asked, index=runs.index, dtype=bool)]
 
 
 def first_layer(runs: pd.DataFrame) -> pd.DataFrame:
