@@ -26,12 +26,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="the folder that holds README.md, docs and figures")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     arguments = parse(parser, argv)
-    root = arguments.root
-    verdicts, studies = (
-        {name: report.Verdicts.read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES)
-    )
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    documents = {"README.md": report.with_results(readme, report.paper_table(verdicts, studies))}
+    root, read = arguments.root, report.Verdicts.read
+    verdicts, studies = ({name: read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES))
+    table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
+    documents = {"README.md": report.with_results(readme, table)}
     documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
     for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
@@ -65,14 +63,14 @@ def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
     """docs/replication.md."""
     settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
     layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
-    named = dict(zip(("digits", "mnist", "confirm"), verdicts.values(), strict=True))
-    words = {**named, "verdicts": verdicts, "layers": layers, "settings": settings, "report": report}
-    return rendered(root, "replication.md", words)
+    named: dict[str, Any] = dict(zip(("digits", "mnist", "confirm"), verdicts.values(), strict=True))
+    named |= {"verdicts": verdicts, "layers": layers, "settings": settings, "report": report}
+    return rendered(root, "replication.md", named)
 
 
 def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
     """docs/learners.md."""
-    settings = settings_of(root, dict(zip(STUDIES, STUDIES, strict=True)))
+    settings = settings_of(root, {name: name for name in STUDIES})
     runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}
     return rendered(root, "learners.md", study.words(settings, runs, studies))
 

@@ -178,7 +178,7 @@ def test_course_shows_the_recorded_setting_if_it_was_run(runs, course):
     star = recorded[recorded["algorithm"] == "ssgd"].assign(algorithm="ssgd_star", noise=0.02, learners=5)
     star["run"] = star["run"].str.replace("ssgd1", "star")
     table = pd.concat([runs, star])
-    table.loc[table["run"].isin([*recorded["run"], *star["run"]]), "experiments"] += " recorded-1"
+    table.loc[table["run"].isin([*recorded["run"], *star["run"]]), "experiments"] += " extreme"
     more = course[course["run"].str.startswith("ssgd1")].assign(
         run=lambda rows: rows["run"].str.replace("ssgd1", "star")
     )

@@ -19,7 +19,7 @@ EXPERIMENTS = {
     "large": COMMON
     | {"algorithm": ["ssgd", "dpsgd"], "mixing": "full", "learners": [2, 4], "seeds": 3}
     | {"learning_rate": [0.5, 1.0], "total_batch": 40},
-    "recorded-1": COMMON
+    "extreme": COMMON
     | {"algorithm": ["ssgd", "ssgd_star", "dpsgd"], "mixing": "ring", "learners": 4, "seeds": 2}
     | {"learning_rate": 1.0, "total_batch": 40},
     "small": COMMON
@@ -105,7 +105,7 @@ def test_a_run_names_all_experiments_that_ask_for_it(results):
     shared = results.runs[
         (results.runs["algorithm"] == "ssgd") & (results.runs["learning_rate"] == 1) & (results.runs["seed"] < 2)
     ]
-    assert {asked[run] for run in shared.index} == {"large recorded-1"}
+    assert {asked[run] for run in shared.index} == {"large extreme"}
 
 
 def test_settings_keep_their_kinds_and_ids_of_digits_alone_stay_text(folder):
@@ -125,7 +125,7 @@ def test_settings_keep_their_kinds_and_ids_of_digits_alone_stay_text(folder):
 def test_samples_are_means_over_matched_pairs_as_a_plain_loop_finds_them(results):
     rows = sample_rows(results)
     assert len(rows) == SAMPLES
-    for name in ("large", "recorded-1"):
+    for name in ("large", "extreme"):
         differences = []
         runs = [(run, entry) for run, entry in results.runs.iterrows() if name in entry["experiments"].split()]
         for (one, a), (other, b) in itertools.product(runs, runs):
@@ -133,7 +133,7 @@ def test_samples_are_means_over_matched_pairs_as_a_plain_loop_finds_them(results
             both = a["stop_reason"] == b["stop_reason"] == "converged"
             if (a["algorithm"], b["algorithm"]) == ("dpsgd", "ssgd") and same and both:
                 differences.append(results.arrays[f"{one}/test_losses"] - results.arrays[f"{other}/test_losses"])
-        assert len(differences) == {"large": 8, "recorded-1": 1}[name]
+        assert len(differences) == {"large": 8, "extreme": 1}[name]
         assert [row[name] for row in rows] == pytest.approx(np.mean(differences, axis=0), rel=1e-6)
 
 
@@ -177,6 +177,6 @@ def test_the_script_writes_the_same_bytes_twice_and_headers_where_there_is_nothi
     for path in folder.glob("geometry/*"):
         write_table(path, [], ["run", "layer"]) if path.suffix == ".csv" else write_arrays(path, {})
     empty = write("c")
-    assert empty["samples.csv"].decode() == "sample,large,recorded-1,small\n"
+    assert empty["samples.csv"].decode() == "sample,large,extreme,small\n"
     assert empty["runs.csv"].splitlines()[0] == (tmp_path / "a/runs.csv").read_bytes().splitlines()[0]
     assert {row["gap"] for row in read_table(tmp_path / "c/runs.csv")} == {""}
