@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from awduality.factors import format_value
 from awduality.learners import ALGORITHMS, MIXINGS
 
-ALGORITHM_COLOURS: Mapping[str, str] = {"ssgd": "black", "dpsgd": "#d55e00", "ssgd_star": "#0072b2"}
+ALGORITHM_COLOURS: Mapping[str, str] = {"ssgd": "black", "dpsgd": "#d55e00", "ssgd_star": "#cc79a7"}
 
 _KEYS = ("algorithm", "learners", "mixing", "noise")
-_DECENTRALISED = (("#d55e00", "s"), ("#0072b2", "^"), ("#009e73", "D"), ("#cc79a7", "v"), ("#e69f00", "P"))
+_DECENTRALISED = (("#d55e00", "s"), ("#0072b2", "^"), ("#009e73", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+_ENTRY = 1.4  # inches that an entry of a legend takes
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,14 @@ def lines(runs: pd.DataFrame) -> list[Line]:
 
 
 def setting_in_words(run: Mapping[str, Any] | pd.Series, *, learners: bool = True) -> str:
-    """``α = 1, nB = 2,000, n = 5, ring``: rate, total batch, learners and how they mix."""
+    """``α = 1, total batch 2,000, n = 5, ring``: rate, batch, learners and how they mix, with symbols as mathtext."""
     words = rf"$\alpha = {format_value(run['learning_rate'])}$, total batch {format_value(run['total_batch'])}"
     return words + (f", $n = {run['learners']}$, {MIXINGS[run['mixing']]}" if learners else "")
+
+
+def legend_columns(figure: Figure, entries: int) -> int:
+    """How many entries of a legend stand beside each other in a figure of this width."""
+    return min(entries, max(1, int(figure.get_figwidth() / _ENTRY)))
 
 
 def counted(number: int, thing: str) -> str:

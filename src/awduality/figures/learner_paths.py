@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-from awduality.figures.learner_looks import ALGORITHM_COLOURS, Line, counted, lines, setting_in_words
+from awduality.figures.learner_looks import ALGORITHM_COLOURS, Line, counted, legend_columns, lines, setting_in_words
 from awduality.figures.matched import first_layer, in_experiment
 from awduality.figures.overview import draw_nothing
 from awduality.figures.style import PAGE, letter, plain_log_ticks, wrapped
@@ -73,7 +73,7 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
             + (f" The learners of {' and '.join(still)} are always the same: their spread is 0." if still else "")
         ),
         loc="outside lower center",
-        ncols=len(drawn),
+        ncols=legend_columns(figure, len(drawn)),
     )
     return figure
 

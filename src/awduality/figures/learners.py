@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from awduality.claims.statistics import mean_interval
 from awduality.factors import format_value
-from awduality.figures.learner_looks import Line, counted, lines
+from awduality.figures.learner_looks import Line, counted, legend_columns, lines
 from awduality.figures.matched import compared, first_layer, matched_pairs
 from awduality.figures.overview import draw_nothing
 from awduality.figures.style import PAGE, describe, letter, plain_log_axes, plain_log_ticks, wrapped
@@ -82,7 +82,7 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
             figure.get_figwidth(),
         ),
         loc="outside lower center",
-        ncols=len(drawn) + 1,
+        ncols=legend_columns(figure, len(drawn) + 1),
     )
     return figure
 
@@ -121,7 +121,7 @@ def _grid_axes(panels: np.ndarray, runs: pd.DataFrame) -> None:
     plain_log_ticks(error.yaxis, low, high)
     gaps = runs.loc[runs["ended"] == "converged", "gap"].dropna()
     if len(gaps):
-        margin = 0.15 * (max(gaps.max(), 0) - min(gaps.min(), 0))
+        margin = 0.15 * (max(gaps.max(), 0) - min(gaps.min(), 0)) or 1.0
         gap.set_ylim(min(gaps.min() - margin, 0), gaps.max() + margin)
     gap.set_ylabel("Gap (nats)")
 
@@ -170,7 +170,7 @@ def draw_plane(runs: pd.DataFrame) -> Figure:
             figure.get_figwidth(),
         ),
         loc="outside lower center",
-        ncols=len(drawn) + 1,
+        ncols=legend_columns(figure, len(drawn) + 1),
     )
     return figure
 
