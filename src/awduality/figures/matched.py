@@ -8,7 +8,7 @@ MATCHED = ("learning_rate", "total_batch", "steps", "seed")
 """What the runs of a pair agree in."""
 
 
-COMPARED = ("large", "small")
+COMPARED = ("large", "moderate", "small")
 """The experiments that cross learning rates, total batches and numbers of learners."""
 
 
