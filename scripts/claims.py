@@ -11,6 +11,7 @@ import yaml
 
 from awduality.claims.catalogue import read_claims
 from awduality.claims.evaluate import evaluate
+from awduality.claims.learners import judge_learners
 from awduality.commandline import parse, recorded, run
 from awduality.files import read_frame, read_text, write_json
 
@@ -22,14 +23,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--claims", required=True, type=Path, help="the claims under test (YAML)")
     parser.add_argument("--schema", required=True, type=Path, help="what that file must look like (YAML)")
     parser.add_argument("--runs", required=True, type=Path, help="a row per run, from figure_numbers.py")
-    parser.add_argument("--null-runs", required=True, type=Path, help="a row per null and draw, from the same")
+    second = parser.add_mutually_exclusive_group(required=True)
+    second.add_argument("--null-runs", type=Path, help="a row per null and draw, from the same")
+    second.add_argument("--course", type=Path, help="of a study with learners: a row per run and recorded step")
     parser.add_argument("--samples", required=True, type=Path, help="a row per test sample, from the same")
     parser.add_argument("--root-seed", required=True, type=int, help="of the random arrangements")
     parser.add_argument("--claims-out", required=True, nargs="+", type=Path, help="where the verdicts go (JSON)")
     arguments = parse(parser, argv)
     content, schema = (yaml.safe_load(read_text(path)) for path in (arguments.claims, arguments.schema))
-    runs, null_runs, samples = (read_frame(path) for path in (arguments.runs, arguments.null_runs, arguments.samples))
-    rows = evaluate(read_claims(content, schema), runs, null_runs, samples, arguments.root_seed)
+    paths = (arguments.runs, arguments.course or arguments.null_runs, arguments.samples)
+    runs, other, samples = (read_frame(path) for path in paths)
+    if arguments.course:
+        rows = judge_learners(content, schema, runs, other, samples, arguments.root_seed)
+    else:
+        rows = evaluate(read_claims(content, schema), runs, other, samples, arguments.root_seed)
     for path in arguments.claims_out:
         write_json(path, rows)
     counts = Counter(row["verdict"] for row in rows)

@@ -32,7 +32,7 @@ def training_from(values: dict, split: Split) -> LearnerTraining:
     network = dict(values)
     try:
         shared = {name: network.pop(name) for name in ("root_seed", "train_size", "target_loss")}
-        return LearnerTraining(weight_shapes(split.pool_inputs.shape[1], split.classes, **network), **shared)
+        return LearnerTraining(weight_shapes(split.features, split.classes, **network), **shared)
     except (KeyError, TypeError) as error:
         wanted = "root_seed, train_size, target_loss, width and hidden_layers, may have first_width and convolutions"
         raise InputError(f"--training has {wanted}: got {dict(values)} ({error})") from error

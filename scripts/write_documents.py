@@ -1,70 +1,80 @@
-"""Write the README's table and docs/replication.md from the committed verdicts, so that no number is typed by hand."""
+"""Write the README's table and docs from the committed verdicts, so that no number is typed by hand."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import yaml
 
-from awduality.claims import report
+from awduality.claims import report, study
 from awduality.commandline import parse, run
 from awduality.config import resolve
 from awduality.errors import InputError
-from awduality.files import write_text
+from awduality.files import read_frame, write_text
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
+STUDIES = ("digits-learners", "mnist-learners", "cifar10-jpeg-learners")
 OTHERS = ("digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
-START, END = "<!-- results: written by scripts/write_documents.py -->\n", "<!-- end of results -->\n"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write both, or check that they are up to date."""
+    """Write all, or check that they are up to date."""
     parser = argparse.ArgumentParser(prog="scripts/write_documents.py", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the folder that holds README.md, docs and figures")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     arguments = parse(parser, argv)
     root = arguments.root
-    verdicts = {name: report.Verdicts.read(root / "figures" / name) for name in CONFIGS}
-    documents = {root / "README.md": readme(root / "README.md", verdicts)}
-    documents[root / "docs/replication.md"] = replication(root, verdicts)
-    for path, text in documents.items():
+    verdicts, studies = (
+        {name: report.Verdicts.read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES)
+    )
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    documents = {"README.md": report.with_results(readme, report.paper_table(verdicts, studies))}
+    documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
+    for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
             write_text(path, text)
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             raise InputError(f"{path} is out of date: run python scripts/write_documents.py")
 
 
-def readme(path: Path, verdicts: dict[str, report.Verdicts]) -> str:
-    """The README with a new table of results."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(START)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise InputError(f"{path} lacks the lines {START.strip()!r} and {END.strip()!r}: put them back")
-    return f"{before}{START}{report.paper_table(verdicts)}{END}{after}"
+def settings_of(root: Path, configs: dict[str, str]) -> dict[str, dict]:
+    """The resolved configs, by name, from their files."""
+
+    def read(path: str) -> Any:
+        return yaml.safe_load((root / path).read_text(encoding="utf-8"))
+
+    default, schema = read("config/config.yaml"), read("workflow/schemas/config.schema.yaml")
+    return {name: resolve(default, read(f"config/{file}.yaml"), schema) for name, file in configs.items()}
+
+
+def rendered(root: Path, document: str, words: dict[str, Any]) -> str:
+    """A document from its template; a name that the template asks for in vain is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(root / "docs"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    return environment.get_template(f"{document}.jinja").render(words)
 
 
 def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
-    """docs/replication.md from its template."""
-    default, schema = (
-        yaml.safe_load((root / path).read_text(encoding="utf-8"))
-        for path in ("config/config.yaml", "workflow/schemas/config.schema.yaml")
-    )
-    overlays = {
-        name: yaml.safe_load((root / f"config/{file}.yaml").read_text("utf-8"))
-        for name, file in (CONFIGS | dict(zip(OTHERS, OTHERS, strict=True))).items()
-    }
-    settings = {name: resolve(default, overlay, schema) for name, overlay in overlays.items()}
-    loader = jinja2.FileSystemLoader(root / "docs")
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True
-    )
-    template = environment.get_template("replication.md.jinja")
-    digits, mnist, confirm = verdicts.values()
+    """docs/replication.md."""
+    settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
     layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
-    found = {"digits": digits, "mnist": mnist, "confirm": confirm, "verdicts": verdicts, "layers": layers}
-    return template.render(**found, settings=settings, report=report)
+    named = dict(zip(("digits", "mnist", "confirm"), verdicts.values(), strict=True))
+    words = {**named, "verdicts": verdicts, "layers": layers, "settings": settings, "report": report}
+    return rendered(root, "replication.md", words)
+
+
+def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
+    """docs/learners.md."""
+    settings = settings_of(root, dict(zip(STUDIES, STUDIES, strict=True)))
+    runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}
+    return rendered(root, "learners.md", study.words(settings, runs, studies))
 
 
 if __name__ == "__main__":

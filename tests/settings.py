@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml") if path.stem != "claims")
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml") if "claims" not in path.stem)
 """The files of all configs; ``config`` is the default, which the others are laid over."""
 
 COMMITTED = ("digits", "mnist", "mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
+COMMITTED += ("digits-learners", "mnist-learners", "cifar10-jpeg-learners")
 """The configs whose figures are committed, by name: that of the default is digits."""
 
 AUTHORS: dict[str, int | float] = {

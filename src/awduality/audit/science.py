@@ -72,7 +72,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
         return
     if any(path.startswith(OUTSIDE) for path in sources):  # level 4 says that it cannot be checked
         return
-    known = ("config/config.yaml", "config/claims.yaml")
+    known = ("config/config.yaml", "config/claims.yaml", "config/learner-claims.yaml")
     files = [path for path in sources if path.endswith((".yaml", ".yml")) and path not in known and is_within(path)]
     files = [path for path in files if not path.startswith("workflow/schemas/")]
     try:
@@ -100,7 +100,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
 
 
 def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[list[Finding], int]:
-    """Judge every claim again from the tables beside the figures.
+    """Judge every claim again from the tables beside the figures; of a study, a config with learners, its own claims.
 
     Returns:
         Findings, and the number of claims.
@@ -109,20 +109,25 @@ def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[l
 
     from awduality.claims.catalogue import read_claims
     from awduality.claims.evaluate import evaluate
+    from awduality.claims.learners import judge_learners
     from awduality.files import read_frame
 
     folder = root / figures
     try:
+        assert config is not None
+        study, seed = "learners" in config, config["root_seed"]
+        claims, second = ("learner-claims", "course") if study else ("claims", "null-runs")
         content, schema = (
             yaml.safe_load((root / path).read_text(encoding="utf-8"))
-            for path in ("config/claims.yaml", "workflow/schemas/claims.schema.yaml")
+            for path in (f"config/{claims}.yaml", f"workflow/schemas/{claims}.schema.yaml")
         )
-        runs, nulls, samples = (read_frame(folder / name) for name in ("runs.csv", "null-runs.csv", "samples.csv"))
+        runs, other, samples = (read_frame(folder / f"{name}.csv") for name in ("runs", second, "samples"))
         recorded = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
-        assert config is not None
-        again = json.loads(
-            json.dumps(evaluate(read_claims(content, schema), runs, nulls, samples, config["root_seed"]))
-        )
+        if study:
+            judged = judge_learners(content, schema, runs, other, samples, seed)
+        else:
+            judged = evaluate(read_claims(content, schema), runs, other, samples, seed)
+        again = json.loads(json.dumps(judged))
         assert all(isinstance(row, dict) for row in recorded)
     except ImportError:
         raise

@@ -87,14 +87,15 @@ def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any]) -> Claims
     problems = list(schema_problems(content, schema))
     found: list[Claim] = []
     if not problems:
-        found = [_claim(entry) for entry in content["claims"]] + list(_grid(content["grid"]))
+        found = [claim_from(entry) for entry in content["claims"]] + list(_grid(content["grid"]))
         problems = list(_contradictions(content, found))
     if problems:
         raise InputError("the claims cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return Claims(content["level"], found)
 
 
-def _claim(entry: Mapping[str, Any]) -> Claim:
+def claim_from(entry: Mapping[str, Any]) -> Claim:
+    """One claim, from its entry in a file that was found to fit its schema."""
     statistic = dict(entry["statistic"])
     expected, margin = _expected(entry["expected"])
     return Claim(
@@ -163,7 +164,10 @@ def _null(entry: Mapping[str, Any] | None) -> Null | None:
     return Null(entry["name"], entry.get("rule", ""), _quantity(entry.get("quantity")), _quantity(entry.get("target")))
 
 
-_WITHOUT_QUANTITY = ("permutation", "test_samples", "rivals")
+IN_THE_TEST = ("permutation", "rivals", "ssgd", "choices")
+"""Nulls that the test itself is against."""
+
+_WITHOUT_QUANTITY = (*IN_THE_TEST, "test_samples")
 
 _NEEDS = {
     "largest": ("columns",),
@@ -184,9 +188,7 @@ def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim]) -> Iter
         if set(row["expected"]) != set(measures):
             different = sorted(set(row["expected"]) ^ set(measures))
             yield f"grid.factors.{factor}.expected: wanted every measure once; missing or unknown: {different}"
-    names = [claim.id for claim in claims]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"claims: the id {name!r} is used {names.count(name)} times"
+    yield from repeated_ids(claims)
     for entry in content["claims"]:
         statistic = entry["statistic"]
         for part in _NEEDS[statistic["kind"]]:
@@ -200,9 +202,21 @@ def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim]) -> Iter
                 if name not in known:
                     yield f"claims.{entry['id']}.statistic: {name!r} is not in the grid, wanted {', '.join(known)}"
     for claim in claims:
+        yield from control_problems(claim)
         if claim.identity != (claim.kind == "largest") or (claim.identity and claim.expected != "equivalent"):
             yield f"claims.{claim.id}: an identity has a statistic of kind 'largest' and expects equivalent(margin)"
-        if claim.null and claim.null.name not in _WITHOUT_QUANTITY and not claim.null.quantity:
-            yield f"claims.{claim.id}.control: the null {claim.null.name!r} needs a quantity"
-        if claim.null and claim.null.quantity and not claim.null.rule:
-            yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"
+
+
+def repeated_ids(claims: Sequence[Claim]) -> Iterator[str]:
+    """Ids that are used more than once."""
+    names = [claim.id for claim in claims]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"claims: the id {name!r} is used {names.count(name)} times"
+
+
+def control_problems(claim: Claim) -> Iterator[str]:
+    """What a claim's control lacks."""
+    if claim.null and claim.null.name not in _WITHOUT_QUANTITY and not claim.null.quantity:
+        yield f"claims.{claim.id}.control: the null {claim.null.name!r} needs a quantity"
+    if claim.null and claim.null.quantity and not claim.null.rule:
+        yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"

@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from awduality.claims.catalogue import Claim, Claims
+from awduality.claims.catalogue import IN_THE_TEST, Claim, Claims
 from awduality.claims.measure import Measured, Tables, measure
-from awduality.claims.statistics import adjusted, mean_interval
+from awduality.claims.statistics import adjusted, equivalence_p, mean_interval
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not distinguishable from the null", "not tested"]
 
@@ -58,7 +58,7 @@ def evaluate(
     p_adjusted = adjusted([np.nan if found is None else found.p for _, _, found in measured])
     labels = {name: str(found) for name in ("config", "dataset") for found in runs[name][:1]}
     rows = [
-        {**labels, "layer": layer, **_row(claim, found, float(p), claims.level)}
+        {**labels, "layer": layer, **claim_row(claim, found, float(p), claims.level, _statistic_in_words(claim))}
         for (layer, claim, found), p in zip(measured, p_adjusted, strict=True)
     ]
     count = len(claims.claims)
@@ -80,24 +80,28 @@ def verdict_of(claim: Claim, found: Measured, p: float, level: float) -> Verdict
         return "supported" if found.estimate <= claim.margin else "contradicted"
     if not np.isfinite(p):
         return "not tested"
-    if p >= level or not (claim.expected == "equivalent" or _excludes_zero(found.values, found.estimate)):
+    low, high = interval_of(found)
+    excludes_zero = low > 0 if found.estimate > 0 else high < 0
+    if p >= level or not (claim.expected == "equivalent" or excludes_zero):
         return "inconclusive"
-    if not _beats_null(claim, found):
+    if not _beats_null(claim, found, level):
         return "not distinguishable from the null"
     opposite = (claim.expected == "+" and found.estimate < 0) or (claim.expected == "-" and found.estimate > 0)
     return "contradicted" if opposite else "supported"
 
 
-def _beats_null(claim: Claim, found: Measured) -> bool:
+def _beats_null(claim: Claim, found: Measured, level: float) -> bool:
     """Whether the null does not do the same, by its own 95% interval."""
     null = claim.null
-    if null is None or null.name in ("permutation", "rivals"):
+    if null is None or null.name in IN_THE_TEST:
         return True  # the test itself is against this null
     if null.name == "test_samples":
         low, high = found.null_interval or (0.0, 0.0)
         return low > 0 if found.estimate > 0 else high < 0
     if found.null_values is None:
         return False
+    if claim.expected == "equivalent" and null.rule == "persists":
+        return equivalence_p(found.null_values, claim.margin) < level
     if claim.expected == "equivalent":  # smallness means something only where the null is shown not to be small
         return any(_excludes_zero(found.null_values - sign * claim.margin, sign) for sign in (1.0, -1.0))
     compared = found.null_values if null.rule == "persists" else found.values - found.null_values
@@ -110,7 +114,21 @@ def _excludes_zero(values: np.ndarray, direction: float) -> bool:
     return bool(mean - half > 0 if direction > 0 else mean + half < 0)
 
 
-def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
+def interval_of(found: Measured) -> tuple[float, float]:
+    """The 95% interval of an effect."""
+    return found.interval or _with_interval(found.values)[1]
+
+
+def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float, statistic: str) -> Row:
+    """The object of one claim in ``claims.json``, without its labels.
+
+    Args:
+        claim: the claim.
+        found: what was measured; else why nothing could be, or None where there are no runs.
+        p: the p-value, adjusted for the family.
+        level: the family's level.
+        statistic: what was measured, in words.
+    """
     row: Row = {
         "id": claim.id,
         "of": claim.of,
@@ -119,7 +137,7 @@ def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
         "identity": claim.identity,
         "expected": f"equivalent({claim.margin:g})" if claim.expected == "equivalent" else claim.expected,
         "why": claim.why,
-        "statistic": _statistic_in_words(claim),
+        "statistic": statistic,
         "scale": "log" if claim.quantity and claim.quantity.log else "linear",
         "threshold": claim.margin if claim.identity else level,
         "null": claim.null.name if claim.null else None,
@@ -128,18 +146,17 @@ def _row(claim: Claim, found: Measured | None, p: float, level: float) -> Row:
     }
     empty = ("estimate", "interval", "p", "p_adjusted", "n", "excluded", "seeds", "null_value", "null_interval")
     row |= dict.fromkeys(empty) | {"against": None, "details": []}
-    if found is None:
-        return row | {"reason": row["reason"] or "no runs, or too few, in this config"}
+    if not isinstance(found, Measured):
+        return row | {"reason": row["reason"] or found or "no runs, or too few, in this config"}
     null_value, null_interval = None, found.null_interval
     if found.null_values is not None:
         null_value, null_interval = _with_interval(found.null_values)
-    estimate, interval = _with_interval(found.values)
     verdict = verdict_of(claim, found, p, level)
     measured: Row = {
         "verdict": verdict,
         "reason": "too few seeds for a test" if verdict == "not tested" else None,
-        "estimate": estimate,
-        "interval": None if claim.identity else interval,
+        "estimate": found.estimate,
+        "interval": None if claim.identity else interval_of(found),
         "p": found.p,
         "p_adjusted": p,
         "n": found.n,

@@ -54,6 +54,7 @@ class Measured:
     null_interval: tuple[float, float] | None = None  # where the null gives an interval and no values
     against: str = ""  # the rival that decided
     details: list[dict[str, Any]] = field(default_factory=list)
+    interval: tuple[float, float] | None = None  # where it is not Student's t-interval of the values
 
     @property
     def estimate(self) -> float:
@@ -67,10 +68,10 @@ def measure(claim: Claim, tables: Tables) -> Measured | None:
     return found if found is not None and len(found.values) else None
 
 
-def claim_stream(claim: Claim, tables: Tables, purpose: Any) -> np.random.Generator:
+def claim_stream(claim: Claim, root_seed: int, purpose: Any) -> np.random.Generator:
     """Random numbers that depend on the root seed and the claim's id, not on which other claims are tested."""
     index = int.from_bytes(hashlib.sha256(claim.id.encode()).digest()[:6], "big")
-    return stream(tables.root_seed, purpose, index)
+    return stream(root_seed, purpose, index)
 
 
 def _largest(claim: Claim, tables: Tables) -> Measured | None:
@@ -113,7 +114,7 @@ def _trend(claim: Claim, tables: Tables) -> Measured | None:
     if claim.expected == "equivalent":
         p = equivalence_p(values, claim.margin)
     else:
-        p = permutation_p(series, claim_stream(claim, tables, "null"))
+        p = permutation_p(series, claim_stream(claim, tables.root_seed, "null"))
     null_values, interval = None, None
     if null_quantity:
         null_values = slopes(sweep_series(runs, factor, null_quantity.of(runs)))
@@ -125,7 +126,8 @@ def _trend(claim: Claim, tables: Tables) -> Measured | None:
 def _over_samples(claim: Claim, tables: Tables, factor: str) -> tuple[float, float]:
     if factor not in tables.samples:
         raise InputError(f"claim {claim.id}: the table of test samples has no column {factor!r}: run figure_numbers.py")
-    return bootstrap_interval(tables.samples[factor].to_numpy(float), claim_stream(claim, tables, "bootstrap"))
+    values = tables.samples[factor].to_numpy(float)
+    return bootstrap_interval(values, claim_stream(claim, tables.root_seed, "bootstrap"))
 
 
 def _rank(claim: Claim, tables: Tables) -> Measured | None:

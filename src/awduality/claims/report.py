@@ -41,11 +41,19 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
     },
     "factors": {"factors": "each moves the gap, and sharpness or size with it"},
     "init-scale": {"init-scale": "larger scale, larger weights (ratio)", "init_scale/gap": "… and larger gap (nats)"},
-    "multi-learner": {"multi-learner": "decentralised training"},
+    "multi-learner": {
+        "large/top-eigenvalue": "DPSGD against SSGD: smaller λ₁ (ratio)",
+        "large/size": "… same size (ratio)",
+        "large/gap": "… smaller gap (nats)",
+    },
 }
 """The claims of the paper, and the tests that stand for each in the README."""
 
+STUDY_CLAIM = "multi-learner"
+"""The one of them that studies of many learners test, and no other config."""
 
+
+_START, _END = "<!-- results: written by scripts/write_documents.py -->\n", "<!-- end of results -->\n"
 _COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap", "test_error")
 
 
@@ -164,16 +172,39 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def paper_table(configs: Mapping[str, Verdicts]) -> str:
-    """A row per claim of the paper, in Markdown: the verdict under each config, and the effect in the last."""
-    *_, last = configs.values()
-    lines = [["claim", "tested", *configs, f"effect ({list(configs)[-1]})"]]
+def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]) -> str:
+    """A row per claim of the paper, in Markdown: the verdict under each config, and the effect in the last.
+
+    Args:
+        configs: verdicts by config.
+        studies: of the studies of many learners; the one called ``<config>-learners`` stands in the column of a config.
+    """
+    head = ["claim", "tested", *configs, f"effect ({list(configs)[-1]})"]
+    lines = [head]
     for claim, tests in HEADLINES.items():
+        shown: dict[str, Verdicts | None] = dict(configs)
+        if claim == STUDY_CLAIM:
+            shown = {name: studies.get(f"{name}-learners") for name in configs}
+        last, of = next((found, name) for name, found in reversed(shown.items()) if found is not None)
         cells = [[f"`{claim}`"], list(tests.values())]
-        cells += [[_short(verdicts, name) for name in tests] for verdicts in configs.values()]
-        cells.append([last.effect(name) for name in tests])
+        cells += [[_short(found, name) for name in tests] if found else ["not run"] for found in shown.values()]
+        effects = [last.effect(name) for name in tests]
+        cells.append([f"{effect} ({of})" for effect in effects] if claim == STUDY_CLAIM else effects)
         lines.append(["<br>".join(cell) for cell in cells])
-    return _markdown(lines)
+    return markdown_table(lines)
+
+
+def with_results(text: str, table: str) -> str:
+    """A document with the table between its two marks.
+
+    Raises:
+        InputError: a mark is missing.
+    """
+    before, _, rest = text.partition(_START)
+    _, found, after = rest.partition(_END)
+    if not found:
+        raise InputError(f"the README lacks the lines {_START.strip()!r} and {_END.strip()!r}: put them back")
+    return f"{before}{_START}{table}{_END}{after}"
 
 
 def _short(verdicts: Verdicts, name: str) -> str:
@@ -198,7 +229,7 @@ def claims_table(configs: Mapping[str, Verdicts]) -> str:
             cells.append("<br>".join(parts))
         expected = "identity" if row["identity"] else row["expected"]
         lines.append([f"`{name}`", row["statement"], expected, *cells])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COMPARED) -> str:
@@ -212,7 +243,7 @@ def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COM
         if shown and any(verdicts.rows[name]["estimate"] is not None for verdicts in columns.values()):
             cells = [f"{found.effect(name)} {SIGNS[found.rows[name]['verdict']]}" for found in columns.values()]
             lines.append([f"`{name}`", *cells])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def grid_table(verdicts: Verdicts) -> str:
@@ -226,7 +257,7 @@ def grid_table(verdicts: Verdicts) -> str:
             cells = [f"{_number(row['estimate'], row['scale'])} {SIGNS[row['verdict']]}" for row in rows]
             kept, left_out = (rows[0][name] for name in ("n", "excluded"))
             lines.append([entry.plain, *cells, f"{left_out} of {kept + left_out}"])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def legend() -> str:
@@ -257,7 +288,8 @@ def not_confirmed(exploration: Verdicts, confirmation: Verdicts) -> str:
     return "\n".join(bullets) or "None."
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a table in Markdown, the first line its head."""
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     rows = [f"| {' | '.join(line)} |" for line in escaped]
     return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]]) + "\n"

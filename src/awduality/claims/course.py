@@ -1,0 +1,138 @@
+"""What happens along training: the effective rate α_e/α of the steps, and the spread σ_w² of the learners.
+
+Runs that diverged are left out; those that ended by their budget are not, since no solution is compared. A minimum
+over noisy steps is biased down and a maximum up, so neither is compared with zero:
+
+========  ====================================================================  =====================================
+part      per seed                                                              against the bias
+========  ====================================================================  =====================================
+dip       least α_e/α over the first half of the steps on a logarithmic axis,   the same of SSGD of the same setting
+          the first step left out                                               and seed is subtracted
+recovery  mean α_e/α over the last quarter of the recorded steps minus the dip  the same
+rise      log spread at its peak minus that of the first positive spread        the peak is at one step for all
+                                                                                seeds; p-values count its choice
+decay     mean log spread over the last quarter of the recorded steps minus     the same
+          that at the peak
+========  ====================================================================  =====================================
+
+The peak is where the mean over seeds is largest. Seeds' own peaks would exceed any other value by construction; a peak
+that is taken from the other seeds would not, but makes the seeds dependent and the test too bold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from awduality.claims.catalogue import Claim
+from awduality.claims.measure import Measured
+from awduality.claims.pairs import LEAST_SEEDS, SETTING, Study, interval_row, matched, selected, setting_in_words
+from awduality.claims.statistics import mean_p
+
+
+def course(claim: Claim, study: Study) -> Measured | str | None:
+    """Measure one part of the course; see the table of the module."""
+    options = claim.options
+    runs = study.experiments(options["experiments"])
+    first, _ = selected(runs, options["of"])
+    if options["part"] in ("rise", "decay"):
+        return _spread(first, study, options["part"]) if len(first) else None
+    second, _ = selected(runs, options["against"])
+    one, other = matched(first, second)
+    return _effective_rate(one, other, study, options["part"]) if len(one) else None
+
+
+def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, study: Study, part: str) -> Measured | str:
+    curves = dict(iter(study.course.sort_values("step").groupby("run")))
+    own, null = (np.array([_dip(curves.get(run), part) for run in side["run"]]) for side in (one, other))
+    good = np.isfinite(own - null) & ~((one["ended"] == "diverged") | (other["ended"] == "diverged")).to_numpy()
+    seeds = one["seed"][good]
+    values, under_null = (
+        pd.Series(found[good], index=seeds.index).groupby(seeds).mean().to_numpy(float) for found in (own - null, null)
+    )
+    if len(values) < LEAST_SEEDS:
+        return _too_few(len(values), one)
+    details = []
+    for _, rows in one[good].groupby(SETTING):
+        here = rows.index.to_numpy()
+        for label, found in (("DPSGD", own), ("SSGD", null)):
+            details.append({"setting": f"{label}: {setting_in_words(rows.iloc[0])}", **interval_row(found[here])})
+            details[-1]["pairs"] = len(here)
+    return Measured(values, mean_p(values), int(good.sum()), int((~good).sum()), under_null, details=details)
+
+
+def _dip(curve: pd.DataFrame | None, part: str) -> float:
+    """The dip of one run, or its recovery; NaN where a step is missing."""
+    if curve is None:
+        return math.nan
+    steps, rates = curve["step"].to_numpy(float), curve["effective_rate"].to_numpy(float)
+    early = rates[(steps > 1) & (steps <= math.sqrt(steps[-1]))]
+    if not len(early):
+        return math.nan
+    dip = float(early.min())
+    return dip if part == "dip" else float(rates[-last_quarter(len(rates)) :].mean()) - dip
+
+
+def last_quarter(count: int) -> int:
+    """How many recorded steps are the last quarter."""
+    return max(1, count // 4)
+
+
+def _too_few(seeds: int, runs: pd.DataFrame) -> str:
+    return f"{seeds} of {runs['seed'].nunique()} seeds have runs that did not diverge; {LEAST_SEEDS} are needed"
+
+
+def _spread(runs: pd.DataFrame, study: Study, part: str) -> Measured | str:
+    """The rise or the decay of the spread, each seed's curve being the mean over its settings."""
+    spreads = dict(iter(study.course.sort_values("step").groupby("run")))
+    kept = runs[(runs["ended"] != "diverged") & runs["run"].isin(spreads)]
+    curves = [_log_spread(spreads[run]) for run in kept["run"]]
+    good = np.array([len(curve) > 1 and bool(np.isfinite(curve).all()) for curve in curves], dtype=bool)
+    kept, curves = kept[good], [curve for curve, usable in zip(curves, good, strict=True) if usable]
+    if kept["seed"].nunique() < LEAST_SEEDS:
+        return _too_few(kept["seed"].nunique(), runs)
+    shortest = min(map(len, curves))  # settings may differ in their number of recorded steps
+    table = np.array([curve[:shortest] for curve in curves])
+    by_seed = pd.DataFrame(table, index=kept["seed"].to_numpy()).groupby(level=0).mean().to_numpy(float)
+    values, peak, choices = peak_change(by_seed, part)
+    # Recorded steps are counted from the first at which learners differ.
+    details = [{"setting": f"peak at recorded step {peak + 1} of {shortest} with a spread", "runs": len(kept)}]
+    details += list(_settings(kept, table, part))
+    return Measured(values, min(1.0, choices * mean_p(values)), len(kept), len(runs) - len(kept), details=details)
+
+
+def _settings(runs: pd.DataFrame, table: np.ndarray, part: str) -> Iterator[dict[str, object]]:
+    """The same in every setting, each with a peak of its own, for the reader."""
+    places = np.arange(len(runs))
+    for _, here in pd.Series(places).groupby([runs[name].to_numpy() for name in SETTING]):
+        values, _, _ = peak_change(table[here], part)
+        yield {"setting": setting_in_words(runs.iloc[here.iloc[0]]), **interval_row(values), "runs": len(here)}
+
+
+def _log_spread(curve: pd.DataFrame) -> np.ndarray:
+    """Log σ_w² from the first positive one on, where learners have begun to differ; none that is not positive."""
+    spread = curve["spread"].to_numpy(float)
+    begun = np.flatnonzero(spread > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(spread[begun[0] :]) if len(begun) else np.empty(0)
+
+
+def peak_change(curves: np.ndarray, part: str) -> tuple[np.ndarray, int, int]:
+    """The rise to the peak of the mean curve, or the decay from it to the last quarter.
+
+    Args:
+        curves: (S, K) log spreads, a row per seed.
+        part: rise or decay.
+
+    Returns:
+        (S,) one value per seed, the place of the peak, and the number of places among which it was chosen.
+    """
+    last = last_quarter(curves.shape[1])
+    if part == "rise":
+        peak = 1 + int(curves.mean(0)[1:].argmax())
+        return curves[:, peak] - curves[:, 0], peak, curves.shape[1] - 1
+    peak = int(curves.mean(0)[:-last].argmax())
+    return curves[:, -last:].mean(1) - curves[:, peak], peak, curves.shape[1] - last

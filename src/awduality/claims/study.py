@@ -1,0 +1,52 @@
+"""What docs/learners.md says of studies of many learners: settings in words, the recorded results, all verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from awduality.claims import report
+from awduality.claims.recorded import RECORDED, recorded_table
+from awduality.learners import ALGORITHMS, MIXINGS, learner_plan
+from awduality.training.multilearner import EVALUATIONS, LAST
+
+
+def words(
+    settings: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, pd.DataFrame],
+    studies: Mapping[str, report.Verdicts],
+) -> dict[str, Any]:
+    """What the document's template asks for.
+
+    Args:
+        settings: the resolved config of every study, by name.
+        runs: a row per run and layer of every study, as beside its figures.
+        studies: the verdicts of every study.
+    """
+    repeated = next(
+        name for name, config in settings.items() if set(RECORDED) <= set(config["learners"]["experiments"])
+    )
+    return {
+        "settings": settings,
+        "data": {name: str(table["dataset"].iloc[0]) for name, table in runs.items()},
+        "networks": {name: _network(config) for name, config in settings.items()},
+        "counts": {name: len(learner_plan(config)["runs"]) for name, config in settings.items()},
+        "algorithms": ALGORITHMS,
+        "mixings": MIXINGS,
+        "evaluations": EVALUATIONS,
+        "last": LAST,
+        "report": report,
+        "studies": studies,
+        "recorded": recorded_table(runs[repeated]),
+        "claims": report.claims_table(studies),
+    }
+
+
+def _network(config: Mapping[str, Any]) -> str:
+    network, width = config["network"], config["learners"]["width"]
+    hidden = [network.get("first_width", width), *[width] * (network["hidden_layers"] - 1)]
+    convolutions = network.get("convolutions", [])
+    before = f"convolutions of {', '.join(map(str, convolutions))} channels; " if convolutions else ""
+    return f"{before}hidden layers of {', '.join(map(str, hidden))}"
