@@ -89,6 +89,16 @@ TABLES: dict[str, list[Column]] = {
         ("its work, ms", "seconds", milliseconds),
         ("its record, ms", "record", milliseconds),
     ],
+    "learners": [
+        ("total batch", "total_batch", count),
+        ("runs in stacks", "runs", str),
+        ("stacked, ms", "stacked_elapsed", milliseconds),
+        ("processes, ms", "processes_elapsed", milliseconds),
+        ("ratio", "ratio_elapsed", ratio),
+        ("stacked, ms of cores", "stacked_busy", milliseconds),
+        ("processes, ms of cores", "processes_busy", milliseconds),
+        ("ratio", "ratio_busy", ratio),
+    ],
     "networks": [
         ("network", "network", str),
         ("layer", "layer", str),

@@ -90,14 +90,15 @@ def train_learner(
     learner = _Learner(run, root_seed, networks, initial, len(train[0]), group)
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
-        for step in range(1, run.settings["steps"] + 1):
-            learner.step(*train)
-            if every and step % every == 0:
-                mean = group.mean(learner.row)
-                if group.rank == 0:
-                    watch(step, mean)
-        mean = group.mean(learner.row)
-        spread = group.mean((learner.row - mean).double().square().sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+            for step in range(1, run.settings["steps"] + 1):
+                learner.step(*train)
+                if every and step % every == 0:
+                    mean = group.mean(learner.row)
+                    if group.rank == 0:
+                        watch(step, mean)
+            mean = group.mean(learner.row)
+            spread = group.mean((learner.row - mean).double().square().sum())
     finally:
         torch.set_flush_denormal(False)
     return Learned(mean, float(spread), learner.row)
