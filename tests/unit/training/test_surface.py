@@ -17,8 +17,8 @@ from awduality.training.surface import Plane, shown_pair, surface
 
 CPU = torch.device("cpu")
 TRAINING = LearnerTraining(weight_shapes(64, 10, 8, 2), root_seed=3, train_size=150, target_loss=1.5)
-EXPERIMENT = {"algorithm": ["ssgd", "dpsgd"], "mixing": ["ring", "full"], "learners": [4, 3], "noise": 0.0}
-EXPERIMENT |= {"learning_rate": [0.2, 0.4], "total_batch": 30, "steps": 90, "seeds": 2}
+EXPERIMENT = {"algorithm": ["ssgd", "dpsgd"], "mixing": ["ring", "full"], "learners": [4, 3], "noise": []}
+EXPERIMENT |= {"learning_rate": [0.2, 0.4], "total_batch": [30], "steps": 90, "seeds": 2}
 CONFIG = {"name": "study", "seeds_per_shard": 2, "data": {"source": "digits"}}
 CONFIG |= {"learners": {"experiments": {"large": EXPERIMENT}}}
 
@@ -31,7 +31,7 @@ def planned():
 @pytest.fixture(scope="module")
 def solutions(digits):
     """SSGD and DPSGD of one seed, trained for a moment."""
-    settings = {"mixing": "ring", "learners": 3, "learning_rate": 0.4, "total_batch": 30, "noise": 0.0, "steps": 90}
+    settings = {"mixing": "ring", "learners": 3, "learning_rate": 0.4, "total_batch": [30], "noise": 0.0, "steps": 90}
     runs = {name: Run(settings | {"algorithm": name}, 0) for name in ("ssgd", "dpsgd")}
     return {name: train_learners([run], digits, TRAINING, CPU)[0] for name, run in runs.items()}
 
