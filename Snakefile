@@ -19,15 +19,26 @@ include: "workflow/rules/common.smk"
 
 
 wildcard_constraints:
-    shard="|".join(SHARDS),
+    shard="|".join(map(re.escape, SHARDS)),
     figure="|".join(figure_names()),
 
 
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/training.smk"
-include: "workflow/rules/geometry.smk"
-include: "workflow/rules/claims.smk"
+
+
+if LEARNERS:
+
+    include: "workflow/rules/learners.smk"
+
+else:
+
+    include: "workflow/rules/training.smk"
+    include: "workflow/rules/geometry.smk"
+    include: "workflow/rules/numbers.smk"
+    include: "workflow/rules/claims.smk"
+
+
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/provenance.smk"
 

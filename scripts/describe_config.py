@@ -28,6 +28,8 @@ def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: 
             meaning += f". Source: {FACTORS[name].source}"
         yield f"| `{prefix}{name}` | {kind} | {default} | {meaning} |"
         yield from keys(entry.get("properties", {}), definitions, f"{prefix}{name}.")
+        if isinstance(each := entry.get("additionalProperties"), Mapping):
+            yield from keys({"*": each}, definitions, f"{prefix}{name}.")
 
 
 def main(argv: list[str] | None = None) -> None:

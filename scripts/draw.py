@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from awduality.commandline import parse, recorded, run
 from awduality.factors import FACTORS
-from awduality.figures.catalogue import OVERVIEW
+from awduality.figures.catalogue import LEARNER_FIGURES, OVERVIEW
 from awduality.figures.style import apply_style, savefig
 from awduality.files import read_frame, read_json
 
@@ -22,6 +22,10 @@ def draw(figure: str, tables: Mapping[str, Any]) -> Figure:
         from awduality.figures.factor import draw_factor
 
         return draw_factor(figure, {Path(name).stem.rpartition("-")[2]: table for name, table in tables.items()})
+    if figure in LEARNER_FIGURES:
+        from awduality.figures.studies import draw_study
+
+        return draw_study(figure, [tables[name] for name in LEARNER_FIGURES[figure]])
     if any(len(table) == 0 for table in tables.values()):
         from awduality.figures.overview import draw_nothing
 
@@ -45,12 +49,12 @@ def draw(figure: str, tables: Mapping[str, Any]) -> Figure:
     return drawn
 
 
-def read(path: Path) -> Any:
-    """The rows of a table or of the claims; of the table of runs those that are shown."""
+def read(path: Path, figure: str) -> Any:
+    """The rows of a table or of the claims; of the table of runs of a sweep those that are shown."""
     if path.suffix == ".json":
         return read_json(path)
     table = read_frame(path)
-    if path.name == "runs.csv":
+    if path.name == "runs.csv" and figure in OVERVIEW:
         from awduality.figures.overview import shown
 
         return shown(table)
@@ -61,15 +65,13 @@ def read(path: Path) -> Any:
 def main(argv: list[str] | None = None) -> None:
     """Draw a factor's figure or one over all runs."""
     parser = argparse.ArgumentParser(prog="scripts/draw.py", description=__doc__)
-    parser.add_argument("figure", choices=[*FACTORS, *OVERVIEW])
-    parser.add_argument(
-        "--numbers", required=True, nargs="+", type=Path, help="the tables, from figure_numbers.py, or claims.json"
-    )
+    parser.add_argument("figure", choices=[*FACTORS, *OVERVIEW, *LEARNER_FIGURES])
+    parser.add_argument("--numbers", required=True, nargs="+", type=Path, help="the figure's tables, or claims.json")
     parser.add_argument("--svg-out", required=True, type=Path)
     parser.add_argument("--png-out", required=True, type=Path)
     arguments = parse(parser, argv)
     apply_style()
-    figure = draw(arguments.figure, {path.name: read(path) for path in arguments.numbers})
+    figure = draw(arguments.figure, {path.name: read(path, arguments.figure) for path in arguments.numbers})
     savefig(figure, [arguments.svg_out, arguments.png_out])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from awduality.data.label_noise import noisy_count
 from awduality.errors import InputError
 from awduality.factors import FACTORS
+from awduality.learners import experiment_runs
 from awduality.plan import layer_names, settings_from
 
 _OPTIONS: Mapping[tuple[str, str], Any] = {
@@ -21,18 +22,25 @@ _OPTIONS: Mapping[tuple[str, str], Any] = {
 }
 """Keys that a config may leave out, and their value then; a config stays the same when such a key is invented."""
 
+_OF_SWEEPS = ("seeds", "train_together", "defaults", "sweeps", "training", "geometry")
+"""Keys that say what sweeps of factors train and measure, which a study of learners says by its own."""
+
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The complete config: ``default``, with the keys of ``overlay`` laid over it.
 
-    Mappings are merged key by key, except ``sweeps``, which an overlay replaces whole. An overlay that changes anything
+    Mappings are merged key by key, except ``sweeps``, which an overlay replaces whole, and what only sweeps use, which
+    an overlay with ``learners`` does not get. An overlay that changes anything
     sets its own ``name``: results are filed under it, and those of another config must not be overwritten.
 
     Raises:
         InputError: all problems found, one per line.
     """
-    config = _merged(default, overlay)
+    study = overlay.get("learners") is not None
+    config = _merged({key: default[key] for key in default if not (study and key in _OF_SWEEPS)}, overlay)
     problems = list(schema_problems(config, schema))
+    if study and (mixed := [key for key in _OF_SWEEPS if key in overlay]):
+        problems.append(f"learners: a study of learners has no {', '.join(mixed)}: make a config for either")
     if not problems:
         config = _canonical(config)
         problems = list(_contradictions(config))
@@ -63,6 +71,11 @@ def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), unused in _OPTIONS.items():
         if plain[section].get(key, unused) == unused:
             plain[section].pop(key, None)
+    if "learners" in plain:
+        for experiment in plain["learners"]["experiments"].values():
+            for key in ("learning_rate", "noise"):
+                experiment[key] = [float(value) for value in experiment[key]]
+        return plain
     plain["defaults"] = settings_from(plain["defaults"])
     plain["sweeps"] = {
         name: [FACTORS[name].kind(value) for value in values] for name, values in plain["sweeps"].items()
@@ -145,6 +158,32 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     for layer in config["layers"]:
         if layer not in known_layers:
             yield f"layers: got {layer!r}, wanted fully connected layers of the network: {', '.join(known_layers)}"
+    yield from (
+        _study_contradictions(config["learners"], pool) if "learners" in config else _sweep_contradictions(config, pool)
+    )
+
+
+def _study_contradictions(study: Mapping[str, Any], pool: int) -> Iterator[str]:
+    samples = study["train_size"]
+    if samples > pool:
+        yield f"learners.train_size: got {samples}, but data.pool.count is {pool}: raise one or lower the other"
+    if study["analysed"] > samples:
+        yield f"learners.analysed: got {study['analysed']}, wanted at most learners.train_size, {samples}"
+    for name, experiment in study["experiments"].items():
+        where = f"learners.experiments.{name}"
+        if ("ssgd_star" in experiment["algorithm"]) != bool(experiment["noise"]):
+            yield f"{where}.noise: got {experiment['noise']}, wanted values where ssgd_star is trained, and only there"
+            continue
+        for batch, count in sorted(
+            {(run.settings["total_batch"], run.settings["learners"]) for run in experiment_runs(experiment)}
+        ):
+            if batch > samples:
+                yield f"{where}.total_batch: {batch} is larger than the {samples} training samples"
+            if count > batch:
+                yield f"{where}.learners: {count} learners cannot share a total batch of {batch}: each needs a sample"
+
+
+def _sweep_contradictions(config: Mapping[str, Any], pool: int) -> Iterator[str]:
     settings_of = {"defaults": config["defaults"]}
     for factor in ("batch_size", "label_noise", "train_size"):
         for value in config["sweeps"].get(factor, []):

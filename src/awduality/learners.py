@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from awduality.plan import Run, Settings
+from awduality.plan import Run, Settings, Shard, plan, shards
 
 ALGORITHMS: Mapping[str, str] = MappingProxyType({"ssgd": "SSGD", "ssgd_star": "SSGD*", "dpsgd": "DPSGD"})
 """Algorithms and their names in text: synchronous SGD, the same with constant isotropic noise, decentralised SGD."""
@@ -80,8 +80,8 @@ def canonical_settings(values: Mapping[str, Any]) -> Settings:
 
 def experiment_runs(experiment: Mapping[str, Any]) -> Iterator[Run]:
     """The runs of one experiment: every list crossed with every other; a run may come more than once."""
-    lists = [experiment[name] if isinstance(experiment[name], list) else [experiment[name]] for name in SETTINGS]
-    for values in itertools.product(*lists):
+    lists = {**experiment, "noise": experiment["noise"] or [0.0], "steps": [experiment["steps"]]}
+    for values in itertools.product(*(lists[name] for name in SETTINGS)):
         settings = canonical_settings(dict(zip(SETTINGS, values, strict=True)))
         yield from (Run(settings, seed) for seed in range(experiment["seeds"]))
 
@@ -115,3 +115,13 @@ def learner_plan(config: Mapping[str, Any]) -> dict[str, Any]:
         for run in shard.runs()
     ]
     return {"runs": runs, "sweeps": {}}
+
+
+def shards_of(config: Mapping[str, Any]) -> list[Shard] | list[LearnerShard]:
+    """All shards of any config, a study of learners or sweeps of factors."""
+    return learner_shards(config) if "learners" in config else shards(config)
+
+
+def plan_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of any config, as it is written to ``plan.json``."""
+    return learner_plan(config) if "learners" in config else plan(config)

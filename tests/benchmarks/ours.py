@@ -124,7 +124,7 @@ def decompose_seconds(split_file: Path, cases: Sequence[tuple[int, int]]) -> lis
     found = []
     for size, width in cases:
         torch.manual_seed(0)
-        model = fully_connected([split.pool_inputs.shape[1], width, width, split.classes])
+        model = fully_connected([split.features, width, width, split.classes])
         train_set = split.train(size)
         found.append(
             median_seconds(lambda model=model, train_set=train_set: decompose(model, LAYER, train_set, split.test))

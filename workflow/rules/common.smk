@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from importlib.metadata import version
@@ -26,8 +27,15 @@ from awduality.config import resolve
 from awduality.crate.run import project_files
 from awduality.errors import InputError
 from awduality.factors import BASELINE
-from awduality.figures.catalogue import CLAIM_TABLES, FACTOR_TABLES, OVERVIEW, overview
-from awduality.plan import shards
+from awduality.figures.catalogue import (
+    CLAIM_TABLES,
+    FACTOR_TABLES,
+    LEARNER_FIGURES,
+    LEARNER_TABLES,
+    OVERVIEW,
+    overview,
+)
+from awduality.learners import shards_of
 
 
 def resolved_config():
@@ -41,7 +49,8 @@ def resolved_config():
 
 
 CONFIG = resolved_config()
-SHARDS = {shard.name: shard for shard in shards(CONFIG)}
+LEARNERS = CONFIG.get("learners")  # what a study of many learners asks for; else there are sweeps of factors
+SHARDS = {shard.name: shard for shard in shards_of(CONFIG)}
 RESULTS = Path("results") / CONFIG["name"]
 FIGURES = Path("figures") / CONFIG["name"]
 LOGS = Path("logs") / CONFIG["name"]
@@ -65,9 +74,17 @@ def solution_records(wildcards):
 
 def upstream_records():
     """The records of all jobs before the numbers are gathered."""
-    trained = ["train"] if CONFIG["train_together"] else [f"train-{shard}" for shard in SHARDS]
-    analysed = [f"geometry-{shard}" for shard in SHARDS] + [f"nulls-{shard}" for shard in baseline_shards()]
-    return [record(job) for job in ("plan", "prepare_data", *trained, *analysed)]
+    steps = ("train_learners", "learner_geometry") if LEARNERS else ("train", "geometry")
+    trained, analysed = ([f"{step}-{shard}" for shard in SHARDS] for step in steps)
+    if CONFIG.get("train_together"):
+        trained = ["train"]
+    nulls = [f"nulls-{shard}" for shard in baseline_shards()]
+    return [record(job) for job in ("plan", "prepare_data", *trained, *analysed, *nulls)]
+
+
+def number_records():
+    """The records of the jobs that gather the numbers."""
+    return [record(job) for job in (("learner_numbers", "surface") if LEARNERS else ("figure_numbers",))]
 
 
 def config_files():
@@ -169,18 +186,20 @@ def null_outputs():
 
 def baseline_shards():
     """The names of the baseline's shards."""
-    return [name for name, shard in SHARDS.items() if shard.factor == BASELINE]
+    return [] if LEARNERS else [name for name, shard in SHARDS.items() if shard.factor == BASELINE]
 
 
 def smallest_train_size():
-    """The number of clean training samples of the smallest runs."""
+    """The number of clean training samples of the smallest runs, or of those that are paired."""
+    if LEARNERS:
+        return LEARNERS["analysed"]
     sizes = CONFIG["sweeps"].get("train_size", [])
     return min([*sizes, CONFIG["defaults"]["train_size"]])
 
 
 def figure_names():
     """A figure per sweep, and those over all runs."""
-    return [*CONFIG["sweeps"], *overview(CONFIG["layers"])]
+    return list(LEARNER_FIGURES) if LEARNERS else [*CONFIG["sweeps"], *overview(CONFIG["layers"])]
 
 
 def figure_outputs():
@@ -191,7 +210,8 @@ def figure_outputs():
 
 def number_files():
     """The tables that hold the numbers of all figures and claims."""
-    tables = {table for figure in figure_names() for table in tables_of(figure)} | set(CLAIM_TABLES)
+    judged = LEARNER_TABLES if LEARNERS else CLAIM_TABLES
+    tables = {table for figure in figure_names() for table in tables_of(figure)} | set(judged)
     return sorted(FIGURES / table for table in tables if table.endswith(".csv"))
 
 
@@ -202,6 +222,8 @@ def numbers_of(wildcards):
 
 def tables_of(figure):
     """The names of the files behind a figure."""
+    if LEARNERS:
+        return LEARNER_FIGURES[figure]
     return OVERVIEW.get(figure) or [f"{figure}-{table}.csv" for table in FACTOR_TABLES]
 
 

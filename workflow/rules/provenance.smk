@@ -5,7 +5,7 @@ rule origin:
     """Where the numbers beside the figures come from: config, data, code, packages, digests of all results."""
     input:
         config=RESULTS / "config.json",
-        after=[*upstream_records(), record("figure_numbers")],
+        after=[*upstream_records(), *number_records()],
     output:
         origin=FIGURES / "origin.json",
         record=record("origin"),
@@ -46,7 +46,8 @@ rule seal:
     input:
         after=[
             *upstream_records(),
-            *(record(job) for job in ("figure_numbers", "origin", "claims", "provenance")),
+            *number_records(),
+            *(record(job) for job in ("origin", "claims", "provenance")),
             *(record(f"draw-{figure}") for figure in figure_names()),
         ],
     output:

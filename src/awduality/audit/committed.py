@@ -17,7 +17,7 @@ from awduality.audit.shape import fits, is_digest, mapping, within_project
 from awduality.audit.sources import digests_at, pins
 from awduality.audit.tree import digest_if_file, files_below
 from awduality.errors import InputError
-from awduality.plan import plan
+from awduality.learners import plan_of
 from awduality.records import figure_digest, is_within
 
 _BACKGROUND: dict[str, Any] = {"sources": mapping(str, is_digest), "code": mapping(within_project, [is_digest])}
@@ -143,8 +143,8 @@ def _plan(it: Committed) -> Level:
     level = Level("plan")
     config = it.origin["config"]
     try:
-        expected = plan(config)
-        level.findings += compare_numbers(it.root, it.folder, config["seeds"], expected)
+        expected = plan_of(config)
+        level.findings += compare_numbers(it.root, it.folder, config.get("seeds", 0), expected)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         found = f"unusable: {error!r}"
         level.findings.append(Finding("failed", f"{it.folder}/origin.json", "a resolved config", found, RESTORE))

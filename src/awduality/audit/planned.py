@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed
 from awduality.audit.tree import SEAL, Tree
 from awduality.factors import BASELINE, FACTORS
-from awduality.figures.catalogue import overview
+from awduality.figures.catalogue import LEARNER_FIGURES, overview
 from awduality.files import read_table
-from awduality.plan import Shard, plan, shards
+from awduality.learners import LearnerShard, learner_shards, plan_of, shards_of
+from awduality.plan import Shard, shards
 from awduality.records import canonical
 
 Config = Mapping[str, Any]
@@ -25,8 +27,8 @@ def check_plan(tree: Tree) -> Level:
     level = Level("plan")
     config = tree.read_json(f"{tree.results}/config.json")
     try:
-        expected, found = plan(config), shards(config)
-        wanted = expected_parameters(config, found)
+        expected, found = plan_of(config), shards_of(config)
+        wanted = learner_parameters(config) if "learners" in config else expected_parameters(config, shards(config))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         level.findings.append(
             Finding("failed", f"{tree.results}/config.json", "a resolved config", f"unusable: {error!r}", AGAIN)
@@ -34,7 +36,7 @@ def check_plan(tree: Tree) -> Level:
         return level
     level.findings += [*_plan(tree, expected), *_parameters(tree, wanted)]
     level.findings += [*_tables(tree, config, found), *_streams(tree, config, found)]
-    level.findings += compare_numbers(tree.root, tree.figures, config["seeds"], expected)
+    level.findings += compare_numbers(tree.root, tree.figures, config.get("seeds", 0), expected)
     streams = {entry["key"] for record in tree.records.values() for entry in record["streams"]}
     level.done = (
         f"{len(expected['runs'])} runs, as the config declares; {len(streams)} random streams, each for one purpose"
@@ -87,6 +89,31 @@ def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[st
     return jobs
 
 
+def learner_parameters(config: Config) -> dict[str, dict[str, Any]]:
+    """The same of a study of learners."""
+    study, seed, layer = config["learners"], {"root_seed": config["root_seed"]}, {"layer": config["layers"][0]}
+    shared = {key: study[key] for key in ("width", "train_size", "target_loss")}
+    jobs: dict[str, dict[str, Any]] = {
+        "plan": {"config": config},
+        "prepare_data": {**config["data"], "smallest_train_size": study["analysed"]},
+        "claims": seed,
+        "learner_numbers": layer,
+        "surface": {**seed, "train_size": study["train_size"]},
+        **{job: {} for job in ("origin", "provenance", SEAL)},
+        **{f"draw-{figure}": {"figure": figure} for figure in LEARNER_FIGURES},
+    }
+    geometry = {"layers": config["layers"], **{key: study[key] for key in ("analysed", "directions")}}
+    for shard in learner_shards(config):
+        training = {**config["network"], **shared, **seed}
+        jobs[f"train_learners-{shard.name}"] = {
+            "setting": shard.settings,
+            "seeds": list(shard.seeds),
+            "training": training,
+        }
+        jobs[f"learner_geometry-{shard.name}"] = geometry
+    return jobs
+
+
 def _parameters(tree: Tree, wanted: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
     for job, parameters in wanted.items():
         if job not in tree.records:
@@ -119,11 +146,14 @@ def _rows(root: Path, path: str) -> list[dict[str, str]]:
         return []
 
 
-def _tables(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
+def _tables(tree: Tree, config: Config, found: Sequence[Shard | LearnerShard]) -> Iterator[Finding]:
     """The tables of runs, of the geometry and of the nulls hold every run of their shard once per layer and pairing."""
-    layers, geometry = config["layers"], config["geometry"]
+    names: tuple[str, ...] = ("run", "layer")
+    per_run: list[tuple[str, ...]] = [(layer,) for layer in config["layers"]]
+    if "learners" not in config:
+        names, per_run = (*names, "pairing"), list(itertools.product(config["layers"], config["geometry"]["pairings"]))
     for shard in found:
-        runs = {run.id: run for run in shard.runs(config["defaults"])}
+        runs = {run.id: run for run in shard.runs(config.get("defaults", {}))}
         path = f"{tree.results}/runs/{shard.name}.csv"
         rows = _rows(tree.root, path)
         yield from _compare(path, Counter((run,) for run in runs), Counter((row.get("run"),) for row in rows), runs)
@@ -138,10 +168,10 @@ def _tables(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]
         ended = {row["run"]: row.get("stop_reason") for row in rows if row.get("run") in runs}
         alive = [run for run in runs if ended.get(run) != "diverged"]
         path = f"{tree.results}/geometry/{shard.name}.csv"
-        wanted = Counter((run, layer, pairing) for run in alive for layer in layers for pairing in geometry["pairings"])
-        keys = (tuple(row.get(name) for name in ("run", "layer", "pairing")) for row in _rows(tree.root, path))
-        yield from _compare(path, wanted, Counter(keys), runs)
-        if shard.factor == BASELINE:
+        wanted = Counter((run, *rest) for run in alive for rest in per_run)
+        present_keys = (tuple(row.get(name) for name in names) for row in _rows(tree.root, path))
+        yield from _compare(path, wanted, Counter(present_keys), runs)
+        if isinstance(shard, Shard) and shard.factor == BASELINE:
             path = f"{tree.results}/nulls/{shard.name}.csv"
             present = {row.get("run") for row in _rows(tree.root, path)}
             converged = {run for run, reason in ended.items() if reason == "converged"}
@@ -188,7 +218,7 @@ def compare_numbers(root: Path, figures: str, seeds: int, expected: Mapping[str,
             yield Finding("failed", path, f"{FACTORS[factor].plain}: {named}", said, AGAIN)
 
 
-def _streams(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding]:
+def _streams(tree: Tree, config: Config, found: Sequence[Shard | LearnerShard]) -> Iterator[Finding]:
     """One key, one purpose; all from the config's root seed; every seed of a shard drew its weights and orders."""
     users: dict[str, set[tuple[int, str, int]]] = {}
     for job, record in tree.records.items():
@@ -204,7 +234,8 @@ def _streams(tree: Tree, config: Config, found: list[Shard]) -> Iterator[Finding
                 "failed", f"random stream {key}", "one purpose", said, "this is a fault of the code: report it"
             )
     for shard in found:
-        job = "train" if config["train_together"] else f"train-{shard.name}"
+        job = f"train_learners-{shard.name}" if isinstance(shard, LearnerShard) else f"train-{shard.name}"
+        job = "train" if config.get("train_together") else job
         if job in tree.records:
             drawn = {(entry["purpose"], entry["index"]) for entry in tree.records[job]["streams"]}
             wanted = {(purpose, seed) for purpose in ("init", "order") for seed in shard.seeds}

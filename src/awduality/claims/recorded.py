@@ -28,11 +28,11 @@ class Recorded:
 
 
 RECORDED: Mapping[str, Recorded] = {
-    "recorded-1": Recorded(
+    "extreme": Recorded(
         "MNIST, fully connected 50–50, α = 1, 5 learners, total batch 2,000, full averaging",
         {"ssgd": None, "dpsgd": 2.1, "ssgd_star": 5.7},
     ),
-    "recorded-2": Recorded(
+    "mild": Recorded(
         "α = 0.2, 6 learners, two neighbours on each side",
         {"ssgd": 2.6, "dpsgd": 2.3, "ssgd_star": 3.9},
     ),

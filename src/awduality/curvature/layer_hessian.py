@@ -111,18 +111,27 @@ def layer_hessian(probe: LayerProbe, seen: Seen) -> Tensor:
             "awduality.decompose for the sharpest ones only, top=20 say"
         )
     device = probe.weight.device
-    upper_outputs, upper_units = (torch.triu_indices(size, size, device=device) for size in (outputs, units))
-    flat = upper_outputs[0] * outputs + upper_outputs[1]
-    packed = torch.zeros(len(flat), upper_units.shape[1], dtype=torch.float64, device=device)
+    upper = torch.triu_indices(outputs, outputs, device=device)
+    flat = upper[0] * outputs + upper[1]
+    packed = torch.zeros(len(flat), units * (units + 1) // 2, dtype=torch.float64, device=device)
     for s, a in output_hessians(probe, seen):
         left = s.flatten(1).index_select(1, flat)
-        packed.addmm_(left.T, a.index_select(1, upper_units[0]) * a.index_select(1, upper_units[1]))
+        packed.addmm_(left.T, _products(a))
     packed /= len(seen)
     hessian = packed.new_empty(outputs, units, outputs, units)
     of_outputs, of_units = _unpacking(outputs).to(device), _unpacking(units).to(device)
     for unit in range(outputs):  # one row of blocks after the other: no second array of the Hessian's size
         hessian[unit] = packed[of_outputs[unit]][:, of_units].transpose(0, 1)
     return hessian.view(weights, weights)
+
+
+def _products(activities: Tensor) -> Tensor:
+    """a_i a_j for i ≤ j, (samples, n(n+1)/2), in the order of a packed upper triangle; nothing is gathered."""
+    samples, units = activities.shape
+    products = activities.new_empty(samples, units * (units + 1) // 2)
+    for unit, part in enumerate(products.split([*range(units, 0, -1)], 1)):
+        torch.mul(activities[:, unit : unit + 1], activities[:, unit:], out=part)
+    return products
 
 
 def _unpacking(size: int) -> Tensor:

@@ -20,19 +20,39 @@ from awduality.data.dataset import Dataset
 from awduality.errors import InputError
 from awduality.files import read_arrays
 
-_SCALING = {"scale": 1.0, "mean": 0.0, "deviation": 1.0}
-"""From pixels to inputs, (pixels / scale − mean) / deviation, and the values that leave them as they are."""
+
+@dataclass(frozen=True)
+class Scaling:
+    """From pixels to inputs: (pixels / scale − mean) / deviation, float32. By default values stay as they are."""
+
+    scale: float = 1.0
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """The inputs, in [0, 1] or standardised."""
+        inputs = pixels.astype(np.float32)
+        inputs /= np.float32(self.scale)
+        inputs -= np.float32(self.mean)
+        inputs /= np.float32(self.deviation)
+        return inputs
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs, in [0, 1] or standardised, and labels, ready for use."""
+    """Samples and their labels. The pool stays pixels: it may be many times what a run uses of it."""
 
-    pool_inputs: np.ndarray  # (P, n) float32
+    pool_pixels: np.ndarray  # (P, n)
     pool_labels: np.ndarray  # (P,) int64
     test_inputs: np.ndarray  # (T, n) float32
     test_labels: np.ndarray  # (T,) int64
     classes: int
+    scaling: Scaling = Scaling()  # of the pool
+
+    @property
+    def features(self) -> int:
+        """The number of inputs, n."""
+        return int(self.pool_pixels.shape[1])
 
     @property
     def test(self) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +61,7 @@ class Split:
 
     def train(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The first ``size`` samples of the pool: the clean training set of a run of this training size."""
-        return self.pool_inputs[:size], self.pool_labels[:size]
+        return self.scaling(self.pool_pixels[:size]), self.pool_labels[:size]
 
 
 def split_arrays(
@@ -160,15 +180,12 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
 def read_split(path: Path) -> Split:
     """Read a split that ``split_arrays`` described and ``prepare_data`` wrote."""
     arrays = read_arrays(path)
-    scale, mean, deviation = (np.float32(arrays.get(name, unused)) for name, unused in _SCALING.items())
-
-    def inputs(pixels: np.ndarray) -> np.ndarray:
-        return np.asarray((pixels.astype(np.float32) / scale - mean) / deviation)
-
+    scaling = Scaling(**{name: float(arrays[name]) for name in ("scale", "mean", "deviation") if name in arrays})
     return Split(
-        pool_inputs=inputs(arrays["pool_pixels"]),
+        pool_pixels=arrays["pool_pixels"],
         pool_labels=arrays["pool_labels"],
-        test_inputs=inputs(arrays["test_pixels"]),
+        test_inputs=scaling(arrays["test_pixels"]),
         test_labels=arrays["test_labels"],
         classes=int(arrays["classes"]),
+        scaling=scaling,
     )

@@ -22,6 +22,18 @@ OVERVIEW: Mapping[str, tuple[str, ...]] = {
 }
 """The figures over all runs, and the files that each is drawn from."""
 
+LEARNER_TABLES = ("runs.csv", "course.csv", "samples.csv")
+"""The tables that the claims of a study of many learners are judged from."""
+
+LEARNER_FIGURES: Mapping[str, tuple[str, ...]] = {
+    "course": ("runs.csv", "course.csv"),
+    "effects": ("claims.json",),
+    "grid": ("runs.csv",),
+    "plane": ("runs.csv",),
+    "surface": ("surface.csv",),
+}
+"""The figures of a study of many learners, and the files that each is drawn from."""
+
 
 def overview(layers: Sequence[str]) -> list[str]:
     """The figures over all runs of a config with these layers: they are compared where there are several."""

@@ -18,7 +18,7 @@ from awduality.plan import Run, Settings
 from awduality.training import schemes
 from awduality.training.convolutional import train_convolutional
 from awduality.training.ensemble import Ensemble
-from awduality.training.run import HISTORY, Solution, Training, training_samples
+from awduality.training.run import HISTORY, Solution, Training, training_labels
 from awduality.training.step import Steps
 
 _COMPACTED = 0.5  # share of a wide stack's runs that still train when the others are taken out
@@ -85,10 +85,10 @@ class _StackData:
 def _stack_data(
     settings: Settings, seeds: Iterable[int], split: Split, root_seed: int, device: torch.device
 ) -> _StackData:
-    samples = [training_samples(settings, seed, split, root_seed) for seed in seeds]
-    labels = torch.from_numpy(np.stack([labels for _, labels in samples]))
+    labels = torch.from_numpy(np.stack([training_labels(settings, seed, split, root_seed) for seed in seeds]))
+    inputs, _ = split.train(labels.shape[1])
     return _StackData(
-        inputs=torch.from_numpy(samples[0][0]).to(device),
+        inputs=torch.from_numpy(inputs).to(device),
         targets=one_hot(labels, split.classes).float().mT.contiguous().to(device),
         clean_labels=labels[0, : int(settings["train_size"])].to(device),
         test_inputs=torch.from_numpy(split.test_inputs).to(device),

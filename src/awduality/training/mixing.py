@@ -45,6 +45,11 @@ class Exchange:
         pairs = zip(self.sources[:, learner].tolist(), self.weights[:, learner].tolist(), strict=True)
         return [(source, weight) for source, weight in pairs if weight]
 
+    def takers_of(self, learner: int) -> list[int]:
+        """Who takes this learner's weights, itself left out, ascending: those that ``sources_of`` names it to."""
+        taken = ((self.sources == learner) & (self.weights != 0)).any(axis=0)
+        return [int(taker) for taker in np.flatnonzero(taken) if taker != learner]
+
 
 def average_of(permutations: Sequence[np.ndarray]) -> Exchange:
     """The mixing that averages permutations (n,) of the learners: doubly stochastic, whatever they are."""

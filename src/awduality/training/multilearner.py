@@ -86,44 +86,53 @@ def train_learners(
     Returns:
         One solution per run. A run trains for all its steps, whether it reaches the target or not.
     """
-    settings, steps = runs[0].settings, int(runs[0].settings["steps"])
     train, test = (_on(device, samples) for samples in (split.train(training.train_size), split.test))
-    learners = Learners(settings, [run.seed for run in runs], training, device)
-    evaluated, recorded = evaluation_steps(steps), recorded_steps(steps)
-    history: list[Tensor] = []
-    course: list[Tensor] = []
-    solutions: dict[int, tuple[int, Tensor]] = {}
+    learners = Learners(runs[0].settings, [run.seed for run in runs], training, device)
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
-        for step in range(1, steps + 1):
-            if step in recorded:
-                course.append(_course(learners, step, train))
-            else:
-                learners.step(*train)
-            if step in evaluated:
-                mean = learners.mean
-                history.append(_evaluation(learners, step, train, test, late=step in evaluated[-LAST:]))
-                for place, loss in enumerate(history[-1][:, 1].tolist()):
-                    if loss <= training.target_loss or (step == steps and place not in solutions):
-                        solutions.setdefault(place, (step, mean[place].clone()))
-                report(1, f"step {step} of {steps}, training loss {float(history[-1][:, 1].median()):.3g} (median)")
+        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+            followed = _follow(learners, int(runs[0].settings["steps"]), training.target_loss, train, test, report)
     finally:
-        torch.set_flush_denormal(False)
-    measured, followed = torch.stack(history, 2).cpu().numpy(), torch.stack(course, 2).cpu().numpy()
+        torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
+    shapes = list(training.shapes.values())
     return [
         LearnerSolution(
             run,
-            _ended(measured[place, 1], training.target_loss),
-            solutions[place][0],
-            [
-                layer[0].cpu().numpy().copy()
-                for layer in layers(solutions[place][1][None], list(training.shapes.values()))
-            ],
-            dict(zip(HISTORY, measured[place].copy(), strict=True)),
-            dict(zip(COURSE, followed[place].copy(), strict=True)),
+            _ended(history[1], training.target_loss),
+            step,
+            [layer[0].cpu().numpy().copy() for layer in layers(mean[None], shapes)],
+            dict(zip(HISTORY, history, strict=True)),
+            dict(zip(COURSE, course, strict=True)),
         )
-        for place, run in enumerate(runs)
+        for run, (step, mean, history, course) in zip(runs, followed, strict=True)
     ]
+
+
+def _follow(
+    learners: Learners,
+    steps: int,
+    target_loss: float,
+    train: Samples,
+    test: Samples,
+    report: Callable[[int, str], None],
+) -> list[tuple[int, Tensor, np.ndarray, np.ndarray]]:
+    """Train, and follow the training: for every run the step of its solution and w̄ there (P,), HISTORY and COURSE."""
+    evaluated, recorded = evaluation_steps(steps), recorded_steps(steps)
+    history, course = [], []
+    solutions: dict[int, tuple[int, Tensor]] = {}
+    for step in range(1, steps + 1):
+        if step in recorded:
+            course.append(_course(learners, step, train))
+        else:
+            learners.step(*train)
+        if step in evaluated:
+            history.append(_evaluation(learners, step, train, test, late=step in evaluated[-LAST:]))
+            for run, loss in enumerate(history[-1][:, 1].tolist()):
+                if run not in solutions and (loss <= target_loss or step == steps):
+                    solutions[run] = step, learners.mean[run]
+            report(1, f"step {step} of {steps}, training loss {float(history[-1][:, 1].median()):.3g} (median)")
+    measured, followed = (torch.stack(found, 2).cpu().numpy().copy() for found in (history, course))
+    return [(*solutions[run], measured[run], followed[run]) for run in range(len(measured))]
 
 
 def _on(device: torch.device, samples: tuple[np.ndarray, np.ndarray]) -> Samples:

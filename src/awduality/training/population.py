@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -154,3 +155,9 @@ def layers(rows: Tensor, shapes: Sequence[Sequence[int]]) -> list[Tensor]:
         rows[:, start:end].unflatten(1, tuple(shape))
         for (start, end), shape in zip(pairwise(ends), shapes, strict=True)
     ]
+
+
+def arrays_of(row: Tensor, shapes: Shapes) -> dict[str, np.ndarray]:
+    """The weights in a row (P,), by layer."""
+    parts = layers(row[None], list(shapes.values()))
+    return {name: part[0].cpu().numpy().copy() for name, part in zip(shapes, parts, strict=True)}

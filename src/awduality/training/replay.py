@@ -33,7 +33,7 @@ def replayed(calls: Sequence[Call], changed: Sequence[Tensor]) -> Call:
                 call()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL has a thread of its own that asks the card
         for call in calls:
             call()
     for tensor, value in zip(changed, before, strict=True):

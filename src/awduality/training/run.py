@@ -1,4 +1,4 @@
-"""What every way of training shares: when a run ends, what comes out of it, and the samples that it sees."""
+"""What every way of training shares: when a run ends, what comes out of it, and the labels that it sees."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Training:
     def shapes(self, settings: Settings, split: Split) -> dict[str, tuple[int, ...]]:
         """The shapes of a run's weights, by name."""
         return weight_shapes(
-            split.pool_inputs.shape[1],
+            split.features,
             split.classes,
             int(settings["width"]),
             self.hidden_layers,
@@ -70,10 +70,8 @@ class Solution:
     history: dict[str, np.ndarray]  # each (epochs,) float64, after every epoch, on clean training and test samples
 
 
-def training_samples(settings: Settings, seed: int, split: Split, root_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs (S, n) and labels (S,) of a run: its clean samples first, then those whose label is wrong."""
+def training_labels(settings: Settings, seed: int, split: Split, root_seed: int) -> np.ndarray:
+    """The labels (S,) that a run sees of the first S samples of the pool: its clean ones, then wrong ones."""
     clean = int(settings["train_size"])
-    total = clean + noisy_count(clean, settings["label_noise"])
-    true = split.pool_labels[:total]
-    labels = np.concatenate([true[:clean], wrong_labels(true[clean:], split.classes, root_seed, seed)])
-    return split.pool_inputs[:total], labels
+    true = split.pool_labels[: clean + noisy_count(clean, settings["label_noise"])]
+    return np.concatenate([true[:clean], wrong_labels(true[clean:], split.classes, root_seed, seed)])

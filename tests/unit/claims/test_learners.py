@@ -115,14 +115,14 @@ def study(rng):
             rows += [run(seed, "dpsgd", "large", learning_rate=rate, learners=n, **flatter) for n in (4, 8)]
         rows.append(run(seed, "ssgd", "small", learning_rate=0.1, total_batch=50))
         rows.append(run(seed, "dpsgd", "small", learning_rate=0.1, total_batch=50))
-        rows.append(run(seed, "ssgd", "recorded-1", steps=3_000, **fails))
-        rows.append(run(seed, "dpsgd", "recorded-1 mixings", steps=3_000))
-        rows += [run(seed, "ssgd_star", "recorded-1", steps=3_000, noise=0.01, **fails)]
-        rows += [run(seed, "ssgd_star", "recorded-1", steps=3_000, noise=0.1)]
+        rows.append(run(seed, "ssgd", "extreme", steps=3_000, **fails))
+        rows.append(run(seed, "dpsgd", "extreme mixings", steps=3_000))
+        rows += [run(seed, "ssgd_star", "extreme", steps=3_000, noise=0.01, **fails)]
+        rows += [run(seed, "ssgd_star", "extreme", steps=3_000, noise=0.1)]
         shared = {"learning_rate": 0.2, "learners": 6}
-        rows.append(run(seed, "ssgd", "recorded-2", **{**shared, "learners": 1}))
-        rows.append(run(seed, "dpsgd", "recorded-2", mixing="wide_ring", last_test_error=0.025, **shared))
-        rows.append(run(seed, "ssgd_star", "recorded-2", noise=0.05, last_test_error=0.04, **shared))
+        rows.append(run(seed, "ssgd", "mild", **{**shared, "learners": 1}))
+        rows.append(run(seed, "dpsgd", "mild", mixing="wide_ring", last_test_error=0.025, **shared))
+        rows.append(run(seed, "ssgd_star", "mild", noise=0.05, last_test_error=0.04, **shared))
         for mixing in ("ring", "random_ring", "random_pair"):
             rows.append(run(seed, "dpsgd", "mixings", steps=3_000, mixing=mixing))
     runs = noisy(rows, rng)
@@ -193,9 +193,9 @@ def test_an_id_that_is_used_twice_is_refused(shipped, schema):
 
 def test_every_effect_that_was_put_there_is_found(judge, study):
     verdicts = {name: row["verdict"] for name, row in judge(study).items()}
-    absent = {"recorded-1/noise-test-error", "recorded-1/noise-trace", "recorded-1/noise-top-eigenvalue"}
-    absent |= {"recorded-1/noise-gap", "recorded-2/noise-trace", "recorded-2/noise-top-eigenvalue"}
-    absent |= {"recorded-2/noise-gap", "mixings/ring", "mixings/random-ring", "mixings/random-pair"}
+    absent = {"extreme/noise-test-error", "extreme/noise-trace", "extreme/noise-top-eigenvalue"}
+    absent |= {"extreme/noise-gap", "mild/noise-trace", "mild/noise-top-eigenvalue"}
+    absent |= {"mild/noise-gap", "mixings/ring", "mixings/random-ring", "mixings/random-pair"}
     assert {name for name, verdict in verdicts.items() if verdict == "inconclusive"} == absent
     assert {verdict for name, verdict in verdicts.items() if name not in absent} == {"supported"}
 
@@ -210,7 +210,7 @@ def test_rows_have_the_format_of_every_claim(judge, study, root):
 def test_the_same_tables_give_the_same_rows_in_any_order_of_their_rows(judge, study):
     runs, course, samples = study
     shuffled = (runs.sample(frac=1, random_state=0), course.sample(frac=1, random_state=0), samples)
-    one, other = (judge(tables, "large/gap", "recorded-1/dip", "recorded-1/converged") for tables in (study, shuffled))
+    one, other = (judge(tables, "large/gap", "extreme/dip", "extreme/converged") for tables in (study, shuffled))
     for name, row in one.items():
         assert (row["p"], row["estimate"]) == pytest.approx((other[name]["p"], other[name]["estimate"]), rel=1e-9)
 
@@ -295,11 +295,11 @@ def test_details_give_every_setting_with_its_counts(judge, study):
 # What is not there
 
 
-@pytest.mark.parametrize("experiment", ["large", "small", "recorded-1", "recorded-2", "mixings"])
+@pytest.mark.parametrize("experiment", ["large", "small", "extreme", "mild", "mixings"])
 def test_claims_of_an_experiment_that_the_study_lacks_are_not_tested(judge, study, experiment):
     rows = judge(without(study, experiment))
     expected = {name for name in rows if name.startswith(f"{experiment}/")}
-    if experiment == "recorded-1":  # full averaging is in mixings, too
+    if experiment == "extreme":  # full averaging is in mixings, too
         assert rows["mixings/ring"]["verdict"] == "inconclusive"
     assert {name for name, row in rows.items() if row["verdict"] == "not tested"} == expected
     assert all(rows[name]["reason"] == "no runs, or too few, in this config" for name in expected)
@@ -356,10 +356,10 @@ def test_other_layers_and_pairings_do_not_count(judge, study):
 
 def test_diverged_runs_without_a_pairing_still_count_as_failures(judge, study):
     runs, *rest = study
-    fails = (runs["algorithm"] == "ssgd") & (runs["experiments"] == "recorded-1")
+    fails = (runs["algorithm"] == "ssgd") & (runs["experiments"] == "extreme")
     empty = runs.assign(pairing=runs["pairing"].mask(fails), last_test_error=runs["last_test_error"].mask(fails))
     empty.loc[fails, "ended"] = "diverged"
-    row = judge((empty, *rest), "recorded-1/converged")["recorded-1/converged"]
+    row = judge((empty, *rest), "extreme/converged")["extreme/converged"]
     assert (row["verdict"], row["n"], row["estimate"]) == ("supported", 16, 1.0)
 
 
@@ -368,7 +368,7 @@ def test_diverged_runs_without_a_pairing_still_count_as_failures(judge, study):
 
 def test_the_best_noise_has_the_lowest_mean_test_error(study):
     runs = study[0]
-    stars = runs[(runs["experiments"] == "recorded-1")]
+    stars = runs[(runs["experiments"] == "extreme")]
     chosen, choices = selected(stars, {"algorithm": "ssgd_star", "noise": "best"})
     assert (set(chosen["noise"]), choices) == ({0.1}, 2)
     spoilt = stars.assign(last_test_error=stars["last_test_error"].mask((stars["noise"] == 0.1) & (stars["seed"] == 2)))
@@ -380,8 +380,8 @@ def test_the_best_noise_has_the_lowest_mean_test_error(study):
 def test_a_choice_of_noise_is_counted_where_it_favours_ssgd_star(judge, study, star, factor):
     runs, *rest = study
     runs.loc[runs["noise"] == 0.1, "last_test_error"] += star - 0.03
-    row = judge((runs, *rest), "recorded-1/noise-test-error")["recorded-1/noise-test-error"]
-    here = runs[runs["experiments"].str.contains("recorded-1")].sort_values("seed")
+    row = judge((runs, *rest), "extreme/noise-test-error")["extreme/noise-test-error"]
+    here = runs[runs["experiments"].str.contains("extreme")].sort_values("seed")
     own, other = (
         here[mask]["last_test_error"].to_numpy() for mask in (here["algorithm"] == "dpsgd", here.noise == 0.1)
     )
@@ -406,9 +406,9 @@ def test_ssgd_goes_with_every_number_of_learners_and_others_with_their_own():
 @pytest.mark.parametrize(("count", "verdict"), [(8, "supported"), (5, "supported"), (3, "inconclusive")])
 def test_shares_are_compared_by_fishers_exact_test(judge, study, count, verdict):
     runs, *rest = study
-    failed = runs["experiments"].str.contains("recorded-1") & (runs["algorithm"] == "dpsgd") & (runs["seed"] >= count)
+    failed = runs["experiments"].str.contains("extreme") & (runs["algorithm"] == "dpsgd") & (runs["seed"] >= count)
     runs.loc[failed, "last_test_error"] = 0.051
-    row = judge((runs, *rest), "recorded-1/converged")["recorded-1/converged"]
+    row = judge((runs, *rest), "extreme/converged")["extreme/converged"]
     assert row["p"] == pytest.approx(fisher_exact([[count, 8 - count], [0, 8]]).pvalue)
     assert row["estimate"] == pytest.approx(count / 8)
     assert row["interval"] == pytest.approx(confint_proportions_2indep(count, 8, 0, 8, method="newcomb"))
@@ -421,21 +421,21 @@ def test_shares_are_compared_by_fishers_exact_test(judge, study, count, verdict)
 
 def test_the_trial_runs_five_of_eight_is_no_evidence_in_the_whole_family(judge, study):
     runs, *rest = study
-    failed = runs["experiments"].str.contains("recorded-1") & (runs["algorithm"] == "dpsgd") & (runs["seed"] >= 5)
+    failed = runs["experiments"].str.contains("extreme") & (runs["algorithm"] == "dpsgd") & (runs["seed"] >= 5)
     runs.loc[failed, "last_test_error"] = 0.6
-    assert judge((runs, *rest))["recorded-1/converged"]["verdict"] == "inconclusive"
+    assert judge((runs, *rest))["extreme/converged"]["verdict"] == "inconclusive"
 
 
 def test_the_share_of_ssgd_star_counts_the_choice_of_its_noise(judge, study):
-    row = judge(study, "recorded-1/noise-converged")["recorded-1/noise-converged"]
+    row = judge(study, "extreme/noise-converged")["extreme/noise-converged"]
     assert row["p"] == pytest.approx(2 * fisher_exact([[8, 0], [0, 8]]).pvalue)
 
 
 def test_shares_of_several_settings_are_not_tested(judge, study):
     runs, *rest = study
-    more = runs[(runs["algorithm"] == "dpsgd") & runs["experiments"].str.contains("recorded-1")].assign(mixing="ring")
-    row = judge((pd.concat([runs, more.assign(run=more["run"] + "r")]), *rest), "recorded-1/converged")
-    assert row["recorded-1/converged"]["reason"].startswith("wanted runs of one setting, got 2")
+    more = runs[(runs["algorithm"] == "dpsgd") & runs["experiments"].str.contains("extreme")].assign(mixing="ring")
+    row = judge((pd.concat([runs, more.assign(run=more["run"] + "r")]), *rest), "extreme/converged")
+    assert row["extreme/converged"]["reason"].startswith("wanted runs of one setting, got 2")
 
 
 # Along training
@@ -443,8 +443,8 @@ def test_shares_of_several_settings_are_not_tested(judge, study):
 
 def test_a_dip_is_compared_with_that_of_ssgd(judge, study):
     runs, course, _ = study
-    rows = judge(study, "recorded-1/dip", "recorded-1/recovery")
-    here = runs[runs["experiments"].str.contains("recorded-1")].sort_values("seed")
+    rows = judge(study, "extreme/dip", "extreme/recovery")
+    here = runs[runs["experiments"].str.contains("extreme")].sort_values("seed")
     dips, recoveries = {}, {}
     for algorithm in ("dpsgd", "ssgd"):
         curves = [course[course["run"] == name] for name in here[here["algorithm"] == algorithm]["run"]]
@@ -453,7 +453,7 @@ def test_a_dip_is_compared_with_that_of_ssgd(judge, study):
         count = len(curves[0]) // 4
         recoveries[algorithm] = np.array([one["effective_rate"].iloc[-count:].mean() for one in curves]) - early
     for part, found in (("dip", dips), ("recovery", recoveries)):
-        row = rows[f"recorded-1/{part}"]
+        row = rows[f"extreme/{part}"]
         assert row["estimate"] == pytest.approx((found["dpsgd"] - found["ssgd"]).mean())
         assert row["null_value"] == pytest.approx(found["ssgd"].mean())
         assert row["p"] == pytest.approx(ttest_1samp(found["dpsgd"] - found["ssgd"], 0).pvalue)
@@ -462,24 +462,24 @@ def test_a_dip_is_compared_with_that_of_ssgd(judge, study):
 def test_a_dip_that_is_no_deeper_than_ssgds_own_is_not_found(judge, study, rng):
     runs, _, samples = study
     course = pd.concat([curve(name, rng, False) for name in runs["run"]])
-    rows = judge((runs, course, samples), "recorded-1/dip", "recorded-1/recovery", "large/dip")
+    rows = judge((runs, course, samples), "extreme/dip", "extreme/recovery", "large/dip")
     assert {row["verdict"] for row in rows.values()} == {"inconclusive"}
-    assert rows["recorded-1/dip"]["null_value"] < 0.95
+    assert rows["extreme/dip"]["null_value"] < 0.95
 
 
 def test_diverged_runs_have_no_course_and_are_counted(judge, study):
     runs, course, samples = study
-    first = (runs["seed"] == 0) & runs["experiments"].str.contains("recorded-1") & (runs["algorithm"] == "dpsgd")
+    first = (runs["seed"] == 0) & runs["experiments"].str.contains("extreme") & (runs["algorithm"] == "dpsgd")
     runs.loc[first, "ended"] = "diverged"
-    rows = judge(study, *(f"recorded-1/{part}" for part in COURSE_CLAIMS))
+    rows = judge(study, *(f"extreme/{part}" for part in COURSE_CLAIMS))
     assert {(row["n"], row["excluded"], row["seeds"]) for row in rows.values()} == {(7, 1, 7)}
 
 
 def test_a_course_with_missing_numbers_is_left_out(judge, study):
     runs, course, samples = study
-    name = runs[runs["experiments"].str.contains("recorded-1") & (runs["algorithm"] == "dpsgd")]["run"].iloc[0]
+    name = runs[runs["experiments"].str.contains("extreme") & (runs["algorithm"] == "dpsgd")]["run"].iloc[0]
     course.loc[course["run"] == name, ["effective_rate", "spread"]] = np.nan
-    rows = judge((runs, course, samples), *(f"recorded-1/{part}" for part in COURSE_CLAIMS))
+    rows = judge((runs, course, samples), *(f"extreme/{part}" for part in COURSE_CLAIMS))
     assert {(row["n"], row["excluded"], row["seeds"]) for row in rows.values()} == {(7, 1, 7)}
 
 
@@ -520,8 +520,8 @@ def test_a_mixing_is_compared_with_full_averaging_of_the_first_recorded_setting(
 # Level
 
 
-FAMILY = ("large/trace", "recorded-1/noise-test-error", "recorded-1/converged", "mixings/ring")
-FAMILY += tuple(f"recorded-1/{part}" for part in COURSE_CLAIMS)
+FAMILY = ("large/trace", "extreme/noise-test-error", "extreme/converged", "mixings/ring")
+FAMILY += tuple(f"extreme/{part}" for part in COURSE_CLAIMS)
 
 
 @pytest.fixture
@@ -540,9 +540,9 @@ def test_without_any_effect_one_family_in_twenty_has_a_verdict(shipped, schema, 
     content = {**shipped, "claims": [entry for entry in shipped["claims"] if entry["id"] in FAMILY]}
     rows = []
     for seed in range(SEEDS):
-        for experiment, steps in (("large", 2_500), ("recorded-1 mixings", 3_000)):
+        for experiment, steps in (("large", 2_500), ("extreme mixings", 3_000)):
             rows += [run(seed, "ssgd", experiment, steps=steps), run(seed, "dpsgd", experiment, steps=steps)]
-        rows += [run(seed, "ssgd_star", "recorded-1", steps=3_000, noise=noise) for noise in (0.01, 0.03, 0.1)]
+        rows += [run(seed, "ssgd_star", "extreme", steps=3_000, noise=noise) for noise in (0.01, 0.03, 0.1)]
         rows += [run(seed, "dpsgd", "mixings", steps=3_000, mixing=mixing) for mixing in ("ring", "random_ring")]
     table = pd.DataFrame(rows)
     place = table["algorithm"] == "dpsgd"
@@ -622,11 +622,11 @@ def test_the_table_of_recorded_results_sets_ours_beside_them(study):
     assert "| DPSGD | 2.1 | 3.0 [3.0, 3.0] |" in lines[3]
     assert "| SSGD*, σ₀ = 0.1 | 5.7 | 3.0 [3.0, 3.0] |" in lines[5]
     assert "| SSGD* , σ₀" not in "".join(lines)
-    assert lines[7].startswith(f"| {RECORDED['recorded-2'].setting} | DPSGD | 2.3 |")
+    assert lines[7].startswith(f"| {RECORDED['mild'].setting} | DPSGD | 2.3 |")
 
 
 def test_the_table_of_recorded_results_has_dashes_where_a_study_has_no_runs(study):
-    lines = recorded_table(without(study, "recorded-2")[0]).splitlines()
+    lines = recorded_table(without(study, "mild")[0]).splitlines()
     assert lines[-1].endswith("| SSGD* | 3.9 | – | – | – | – |")
     assert len(recorded_table(study[0][:0]).splitlines()) == 8
 

@@ -11,9 +11,10 @@ import pytest
 from awduality.data.idx import IDX_SOURCES
 from awduality.data.label_noise import noisy_count, wrong_labels
 from awduality.data.sources import load
-from awduality.data.splits import data_card, split_arrays
+from awduality.data.splits import data_card, read_split, split_arrays
 from awduality.data.torchvision_import import torchvision_datasets
 from awduality.errors import InputError
+from awduality.files import read_arrays, write_arrays
 
 
 def sparse_idx(folder, images, labels):
@@ -32,8 +33,9 @@ def test_the_digits_split_holds_out_the_last_500_of_the_permutation(digits):
     used = np.concatenate([arrays["pool_indices"], arrays["test_indices"]])
     assert sorted(used) == list(range(1797))
     assert np.array_equal(used, np.random.RandomState(1).permutation(1797))
-    assert digits.pool_inputs.min() == 0
-    assert digits.pool_inputs.max() == 1
+    inputs, _ = digits.train(400)
+    assert inputs.min() == 0
+    assert inputs.max() == 1
 
 
 @pytest.mark.parametrize("part", ["data", "target"])
@@ -49,10 +51,27 @@ def test_digits_other_than_the_known_ones_are_refused(monkeypatch, part):
 
 
 def test_pool_and_test_never_overlap(digits_file):
-    from awduality.files import read_arrays
-
     arrays = read_arrays(digits_file)
     assert not set(arrays["pool_indices"]) & set(arrays["test_indices"])
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_only_the_samples_asked_for_become_inputs(tmp_path, standardised):
+    arrays = split_arrays(
+        load("digits", None), 1, {"start": 0, "count": 400}, {"start": 0, "count": 100}, standardised=standardised
+    )
+    write_arrays(tmp_path / "split.safetensors", arrays)
+    split = read_split(tmp_path / "split.safetensors")
+    assert split.pool_pixels.dtype == arrays["pool_pixels"].dtype == np.uint8
+    mean, deviation = (np.float32(arrays.get(name, value)) for name, value in (("mean", 0), ("deviation", 1)))
+    pool = (arrays["pool_pixels"].astype(np.float32) / np.float32(16) - mean) / deviation
+    for size in (7, 400):
+        inputs, labels = split.train(size)
+        assert inputs.dtype == np.float32
+        assert np.array_equal(inputs, pool[:size])
+        assert np.array_equal(labels, arrays["pool_labels"][:size])
+    if standardised:
+        assert (pool.mean(), pool.std()) == pytest.approx((0, 1), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,9 @@ def plainly_trained(run: Run, split, training: Training):
     settings, seed = run.settings, run.seed
     clean = settings["train_size"]
     total = clean + noisy_count(clean, settings["label_noise"])
-    x = torch.from_numpy(split.pool_inputs[:total])
-    y = split.pool_labels[:total].copy()
+    x, y = (array.copy() for array in split.train(total))
     y[clean:] = wrong_labels(y[clean:], split.classes, training.root_seed, seed)
-    y = torch.from_numpy(y)
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
     network = network_of(training.shapes(settings, split))
     shapes = [parameter.shape for parameter in network.parameters()]
     initial = schemes.initial_weights(shapes, settings["init_scale"], training.root_seed, seed)
@@ -122,6 +121,7 @@ CONVOLUTIONAL = replace(TRAINING, hidden_layers=1, convolutions=[4, 5])
 def test_convolutional_training_equals_separate_modules_under_sgd(digits, factor):
     for solution in train(list(expand(DEFAULTS, factor, SCHEMES[factor], [0])), digits, CONVOLUTIONAL, CPU):
         assert [w.ndim for w in solution.weights] == [4, 4, 2, 2]
+        assert all(w.flags.c_contiguous for w in solution.weights)
         assert difference(solution.weights, plainly_trained(solution.run, digits, CONVOLUTIONAL)) < 1e-5
 
 

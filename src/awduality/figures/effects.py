@@ -1,0 +1,106 @@
+"""The claims of a study in one picture: effect with interval, what the null gives, verdict."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from awduality.claims.report import Verdicts, first_layer
+from awduality.figures.overview import draw_nothing
+from awduality.figures.style import PAGE, describe, letter, plain_log_ticks, wrapped
+from awduality.figures.verdicts import COLOURS, legend_handles
+
+Claim = Mapping[str, Any]
+
+_SMALL = 0.2  # differences within ± this have an axis of their own
+_LINE, _ROOM = 0.125, 0.09  # inches: a line of a statement, and what is left free around it
+_WRAP = 58  # characters of a statement in a line
+_NULL = "0.3"
+_BAR: Mapping[str, Any] = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}
+
+
+def draw_effects(claims: Sequence[Claim]) -> Figure:
+    """A row per claim that has a number; ratios, differences and small differences in blocks of their own.
+
+    Args:
+        claims: the rows of ``claims.json``.
+    """
+    cells = first_layer(claims) if claims else {}
+    shown: dict[str, list[Claim]] = {}
+    for label in ("Ratio", "Difference", "Small difference"):
+        rows = [row for row in cells.values() if row["interval"] is not None and _block_of(row) == label]
+        shown |= {label: rows} if rows else {}
+    if not shown:
+        return draw_nothing("Nothing to show: no claim could be tested.")
+    words = {row["id"]: textwrap.wrap(row["statement"], _WRAP) for rows in shown.values() for row in rows}
+    heights = [sum(_height(words[row["id"]]) for row in rows) for rows in shown.values()]
+    figure = Figure(figsize=(PAGE, sum(heights) + 0.5 * len(shown) + 0.6), layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+    verdicts = Verdicts(cells)
+    for axes, (label, rows), text in zip(panels, shown.items(), "abc", strict=False):
+        _block(axes, rows, words, verdicts, label == "Ratio")
+        axes.set_xlabel(label)
+        letter(axes, text)
+    handles = [
+        Line2D([], [], color="black", marker="o", label="effect, 95% interval"),
+        Line2D([], [], color=_NULL, marker="|", linewidth=3, alpha=0.4, label="null, 95% interval"),
+        *legend_handles({row["verdict"] for rows in shown.values() for row in rows}),
+    ]
+    figure.legend(
+        handles=handles,
+        title=wrapped(f"{describe(claims[0])}. Means over seeds with their 95% $t$-intervals."),
+        loc="outside lower center",
+        ncols=4,
+    )
+    return figure
+
+
+def _block(
+    axes: Axes, rows: Sequence[Claim], words: Mapping[str, Sequence[str]], verdicts: Verdicts, logarithmic: bool
+) -> None:
+    """Rows of one scale from top to bottom, each as high as its statement; the verdict as the colour of its band."""
+    edges = np.cumsum([0.0, *(_height(words[row["id"]]) for row in rows)])
+    middles = (edges[:-1] + edges[1:]) / 2
+    of = np.exp if logarithmic else np.asarray
+    for row, top, bottom, middle in zip(rows, edges[:-1], edges[1:], middles, strict=True):
+        axes.axhspan(top, bottom, facecolor=COLOURS[row["verdict"]], edgecolor="white", zorder=0)
+        if row["null_interval"] is not None:
+            axes.plot(of(_ends(row["null_interval"], row["null_value"])), [middle] * 2, color=_NULL, **_BAR)
+        if row["null_value"] is not None:
+            axes.plot(of(row["null_value"]), middle, "|", color=_NULL, markersize=8, markeredgewidth=1.2)
+        axes.plot(of(_ends(row["interval"], row["estimate"])), [middle] * 2, color="black", linewidth=1.0)
+        axes.plot(of(row["estimate"]), middle, "o", color="black")
+        null = verdicts.null(row["id"])
+        text = verdicts.effect(row["id"]) + ("" if null == "–" else f"\nnull {null}")
+        axes.annotate(text, (1.015, middle), xycoords=axes.get_yaxis_transform(), va="center", fontsize=6)
+    axes.axvline(1 if logarithmic else 0, color="0.4", linewidth=0.6, zorder=1)
+    axes.set_ylim(edges[-1], 0)
+    axes.set_yticks(middles, ["\n".join(words[row["id"]]) for row in rows])
+    axes.tick_params(axis="y", length=0, labelsize=6)
+    axes.spines["left"].set_visible(False)
+    if logarithmic:
+        axes.set_xscale("log")
+        plain_log_ticks(axes.xaxis, *axes.get_xlim())
+
+
+def _block_of(row: Claim) -> str:
+    if row["scale"] == "log":
+        return "Ratio"
+    ends = [*_ends(row["interval"], row["estimate"]), *_ends(row["null_interval"] or [], row["null_value"])]
+    return "Small difference" if max(map(abs, ends)) <= _SMALL else "Difference"
+
+
+def _height(lines: Sequence[str]) -> float:
+    """Inches; the numbers beside a statement take two lines."""
+    return _LINE * max(len(lines), 2) + _ROOM
+
+
+def _ends(interval: Sequence[float | None], value: float | None) -> list[float]:
+    """The ends of an interval; where one seed gives none, the value itself."""
+    return [float(value or 0.0) if end is None else end for end in interval]
