@@ -508,7 +508,7 @@ def test_a_spread_that_only_fluctuates_has_no_peak(rng, part, correlation):
 # Mixings
 
 
-def test_a_mixing_is_compared_with_full_averaging_of_the_first_recorded_setting(judge, study):
+def test_a_mixing_is_compared_with_full_averaging_of_the_extreme_setting(judge, study):
     runs, *rest = study
     runs.loc[runs["mixing"] == "ring", "last_test_error"] += 0.01
     rows = judge((runs, *rest), "mixings/ring", "mixings/random-ring")
@@ -638,6 +638,8 @@ def test_the_recorded_settings_name_mixings_that_exist():
 
 def test_the_claims_of_a_study_make_a_table(judge, study):
     text = claims_table({"study": Verdicts(judge(study))})
-    assert "| `large/trace` | DPSGD finds flatter solutions than SSGD: a smaller trace of the Hessian. | - |" in text
+    assert (
+        "| `large/trace` | There DPSGD finds flatter solutions than SSGD: a smaller trace of the Hessian. | - |" in text
+    )
     assert "supported<br>×0.5" in text
     assert "rescaling: ×0.5" in text
