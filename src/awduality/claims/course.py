@@ -113,9 +113,9 @@ def _settings(runs: pd.DataFrame, table: np.ndarray, part: str) -> Iterator[dict
 
 
 def _log_spread(curve: pd.DataFrame) -> np.ndarray:
-    """Log σ_w² from the first positive one on, where learners have begun to differ; none that is not positive."""
+    """Log σ_w² from the first positive one on after step 1, before which all learners are alike but for rounding."""
     spread = curve["spread"].to_numpy(float)
-    begun = np.flatnonzero(spread > 0)
+    begun = np.flatnonzero((spread > 0) & (curve["step"].to_numpy() > 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(spread[begun[0] :]) if len(begun) else np.empty(0)
 

@@ -38,7 +38,9 @@ def draw_effects(claims: Sequence[Claim]) -> Figure:
         shown |= {label: rows} if rows else {}
     if not shown:
         return draw_nothing("Nothing to show: no claim could be tested.")
-    words = {row["id"]: textwrap.wrap(row["statement"], _WRAP) for rows in shown.values() for row in rows}
+    words = {
+        row["id"]: textwrap.wrap(f"{row['id']}: {row['statement']}", _WRAP) for rows in shown.values() for row in rows
+    }
     heights = [sum(_height(words[row["id"]]) for row in rows) for rows in shown.values()]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.5 * len(shown) + 0.6), layout="constrained")
     panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]

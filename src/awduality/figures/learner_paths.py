@@ -23,6 +23,7 @@ from awduality.learners import ALGORITHMS
 
 _POINTS = {"ssgd": "o", "dpsgd": "s", "initial": "D"}
 _LEVELS = 24  # of filled contours
+_RATES = (-1.0, 3.0)  # of effective rates; late ones, of small gradients, go far beyond
 _LOWEST = 1e-9  # of the largest spread: less is not drawn, since dead networks are all the same but for rounding
 
 
@@ -49,7 +50,7 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
             _band(spread, rows[rows["step"] > 1], "spread", line)
         _band(loss, rows, "train_loss", line)
     rate.axhline(1, color="0.6", linewidth=0.5, zorder=0)
-    rate.set_ylabel(r"Effective rate $\alpha_e/\alpha$")
+    rate.set(ylabel=r"Effective rate $\alpha_e/\alpha$", ylim=_RATES)
     if any((line.get_ydata() > 0).any() for line in spread.lines):
         spread.set_yscale("log")
         low, high = spread.get_ylim()
@@ -69,7 +70,8 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         handles=[Line2D([], [], color=line.colour, linestyle=line.style, label=line.label) for line in drawn],
         title=wrapped(
             f"{chosen['config'].iloc[0]}: {chosen['dataset'].iloc[0]}, all layers. {setting}; "
-            f"{counted(chosen['seed'].nunique(), 'seed')}. Lines: medians, bands: ranges over the seeds."
+            f"{counted(chosen['seed'].nunique(), 'seed')}. Lines: medians, bands: ranges over the seeds, in a "
+            "cut at the axes."
             + (f" The learners of {' and '.join(still)} are always the same: their spread is 0." if still else "")
         ),
         loc="outside lower center",

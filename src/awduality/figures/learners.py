@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from awduality.claims.statistics import mean_interval
 from awduality.factors import format_value
@@ -154,6 +154,8 @@ def draw_plane(runs: pd.DataFrame) -> Figure:
             _arrows(axes, _known(pairs[pairs["run"].isin(line.runs["run"])], (x, y)), x, y, line.marker, norm)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         plain_log_axes(axes)
+        if np.ptp(np.log(axes.get_xlim())) < 1:  # too short for decades
+            axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         letter(axes, text)
     bar = figure.colorbar(ScalarMappable(norm, _COLOURS), ax=panels[-1], label=r"Rate × total batch $\alpha nb$")
     bar.ax.yaxis.set_major_locator(FixedLocator(sorted(products.unique())))
