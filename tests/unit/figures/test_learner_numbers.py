@@ -17,19 +17,19 @@ SAMPLES = 4
 COMMON = {"noise": [0.02, 0.1], "steps": 30}
 EXPERIMENTS = {
     "large": COMMON
-    | {"algorithm": ["ssgd", "dpsgd"], "mixing": "full", "learners": [2, 4], "seeds": 3}
-    | {"learning_rate": [0.5, 1.0], "total_batch": 40},
+    | {"algorithm": ["ssgd", "dpsgd"], "mixing": ["full"], "learners": [2, 4], "seeds": 3}
+    | {"learning_rate": [0.5, 1.0], "total_batch": [40]},
     "extreme": COMMON
-    | {"algorithm": ["ssgd", "ssgd_star", "dpsgd"], "mixing": "ring", "learners": 4, "seeds": 2}
-    | {"learning_rate": 1.0, "total_batch": 40},
+    | {"algorithm": ["ssgd", "ssgd_star", "dpsgd"], "mixing": ["ring"], "learners": [4], "seeds": 2}
+    | {"learning_rate": [1.0], "total_batch": [40]},
     "small": COMMON
-    | {"algorithm": "dpsgd", "mixing": "full", "learners": 2, "seeds": 1, "learning_rate": 0.1, "total_batch": 8},
+    | {"algorithm": ["dpsgd"], "mixing": ["full"], "learners": [2], "seeds": 1}
+    | {"learning_rate": [0.1], "total_batch": [8]},
 }
 CONFIG = {
     "name": "study",
     "seeds_per_shard": 2,
     "data": {"source": "digits"},
-    "geometry": {"pairings": ["test_to_train"]},
     "learners": {"experiments": EXPERIMENTS},
 }
 

@@ -31,7 +31,7 @@ def planned():
 @pytest.fixture(scope="module")
 def solutions(digits):
     """SSGD and DPSGD of one seed, trained for a moment."""
-    settings = {"mixing": "ring", "learners": 3, "learning_rate": 0.4, "total_batch": [30], "noise": 0.0, "steps": 90}
+    settings = {"mixing": "ring", "learners": 3, "learning_rate": 0.4, "total_batch": 30, "noise": 0.0, "steps": 90}
     runs = {name: Run(settings | {"algorithm": name}, 0) for name in ("ssgd", "dpsgd")}
     return {name: train_learners([run], digits, TRAINING, CPU)[0] for name, run in runs.items()}
 
