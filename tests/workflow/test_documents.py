@@ -12,6 +12,7 @@ from tests.settings import COMMITTED
 
 from awduality.claims.catalogue import read_claims
 from awduality.claims.evaluate import evaluate
+from awduality.claims.learners import judge_learners, read_learner_claims
 from awduality.claims.report import HEADLINES
 from awduality.config import resolve
 from awduality.files import read_json
@@ -39,8 +40,15 @@ def same(one, other):
     return one == other
 
 
+@pytest.fixture(scope="module")
+def study(root):
+    """The claims of studies, and their schema."""
+    paths = "config/learner-claims.yaml", "workflow/schemas/learner-claims.schema.yaml"
+    return [load(root / path) for path in paths]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_again(root, claims, name):
+def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_again(root, claims, study, name):
     folder = root / "figures" / name
     config = resolve(
         load(root / "config/config.yaml"),
@@ -48,23 +56,40 @@ def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_aga
         load(root / "workflow/schemas/config.schema.yaml"),
     )
     committed = read_json(folder / "claims.json")
-    assert [row["id"] for row in committed] == [claim.id for claim in claims.claims] * len(config["layers"])
-    tables = [pd.read_csv(folder / f"{table}.csv") for table in ("runs", "null-runs", "samples")]
-    for found, row in zip(evaluate(claims, *tables, config["root_seed"]), committed, strict=True):
+    second = "course" if "learners" in config else "null-runs"
+    tables = [pd.read_csv(folder / f"{table}.csv") for table in ("runs", second, "samples")]
+    if "learners" in config:
+        judged, layers = judge_learners(*study, *tables, config["root_seed"]), 1
+        ids = [claim.id for claim in read_learner_claims(*study).claims]
+    else:
+        judged, layers = evaluate(claims, *tables, config["root_seed"]), len(config["layers"])
+        ids = [claim.id for claim in claims.claims]
+    assert [row["id"] for row in committed] == ids * layers
+    for found, row in zip(judged, committed, strict=True):
         assert found["verdict"] == row["verdict"], row["id"]
         assert same(found, row), row["id"]
 
 
-def test_every_claim_of_the_paper_has_a_row_in_the_readme(root, claims):
+def test_every_claim_of_the_paper_has_a_row_in_the_readme(root, claims, study):
     assert set(HEADLINES) == {claim.of for claim in claims.claims} - {"ours"}
-    known = {claim.id: claim.of for claim in claims.claims}
+    known = {claim.id: claim.of for claim in (*claims.claims, *read_learner_claims(*study).claims)}
     assert all(known[test] == claim for claim, tests in HEADLINES.items() for test in tests)
     assert all(f"| `{claim}` |" in (root / "README.md").read_text() for claim in HEADLINES)
 
 
-def test_no_number_in_the_replication_document_is_typed_by_hand(root):
-    text = (root / "docs/replication.md.jinja").read_text()
-    for generated in (r"CIFAR-10", r"\{\{.*?\}\}", r"\{%.*?%\}", r"`[^`]*`", r"\]\([^)]*\)", r"^    .*$"):
+@pytest.mark.parametrize("document", ["replication", "learners"])
+def test_no_number_in_a_document_of_results_is_typed_by_hand(root, document):
+    text = (root / f"docs/{document}.md.jinja").read_text()
+    for generated in (
+        r"CIFAR-10",
+        r"arXiv [\d.]+ and [\d.]+",
+        r"N\(0, σ₀²|\[0, 1\]",
+        r"\{\{.*?\}\}",
+        r"\{%.*?%\}",
+        r"`[^`]*`",
+        r"\]\([^)]*\)",
+        r"^    .*$",
+    ):
         text = re.sub(generated, "", text, flags=re.DOTALL if "{" in generated else re.MULTILINE)
     assert not re.findall(r".*\d.*", text)
 

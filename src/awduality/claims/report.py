@@ -179,17 +179,17 @@ def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]
         configs: verdicts by config.
         studies: of the studies of many learners; the one called ``<config>-learners`` stands in the column of a config.
     """
-    head = ["claim", "tested", *configs, f"effect ({list(configs)[-1]})"]
-    lines = [head]
+    lines = [["claim", "tested", *configs, f"effect ({list(configs)[-1]})"]]
     for claim, tests in HEADLINES.items():
-        shown: dict[str, Verdicts | None] = dict(configs)
+        shown = dict(configs)
         if claim == STUDY_CLAIM:
-            shown = {name: studies.get(f"{name}-learners") for name in configs}
-        last, of = next((found, name) for name, found in reversed(shown.items()) if found is not None)
+            shown = {name: studies[f"{name}-learners"] for name in configs if f"{name}-learners" in studies}
         cells = [[f"`{claim}`"], list(tests.values())]
-        cells += [[_short(found, name) for name in tests] if found else ["not run"] for found in shown.values()]
-        effects = [last.effect(name) for name in tests]
-        cells.append([f"{effect} ({of})" for effect in effects] if claim == STUDY_CLAIM else effects)
+        for name in configs:
+            cells.append([_short(shown[name], test) for test in tests] if name in shown else ["not run"])
+        last = list(shown)[-1:]
+        note = f" ({last[0]})" if last != list(configs)[-1:] and last else ""
+        cells.append([f"{shown[name].effect(test)}{note}" for name in last for test in tests])
         lines.append(["<br>".join(cell) for cell in cells])
     return markdown_table(lines)
 

@@ -93,11 +93,14 @@ def test_small_p_values_are_bounded(verdicts):
 
 def test_the_readmes_table_has_a_row_per_claim_of_the_paper_and_a_column_per_config(verdicts):
     weaker = changed(verdicts, "constancy", verdict="not distinguishable from the null")
-    lines = paper_table({"digits": verdicts, "mnist": weaker}).splitlines()
+    lines = paper_table({"digits": verdicts, "mnist": weaker}, {"digits-learners": verdicts}).splitlines()
     assert len(lines) == 2 + len(HEADLINES)
     assert lines[0] == "| claim | tested | digits | mnist | effect (mnist) |"
     (decomposition,) = [line for line in lines if line.startswith("| `decomposition` |")]
     assert "supported<br>supported<br>as the null" in decomposition
+    (study,) = [line for line in lines if line.startswith("| `multi-learner` |")]
+    effect = "+0.500 [+0.400, +0.600] (digits)"
+    assert study.endswith(f"| supported<br>supported<br>supported | not run | {effect}<br>{effect}<br>{effect} |")
 
 
 def test_tables_split_the_grid_from_the_other_claims_and_escape_bars(verdicts):
