@@ -93,3 +93,10 @@ def test_a_seed_that_is_dropped_everywhere_is_missed_by_the_audit_of_the_plan(tr
     found = audited(tree)
     path.write_text(before)
     assert "a row for every run that the config declares" in found.stdout
+
+
+def test_a_figure_is_traced_back_to_training_and_data(tree):
+    command = [sys.executable, "scripts/audit.py", "trace", "plane", "--config", "study"]
+    traced = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False).stdout
+    for words in ("drawn by draw-plane", "numbers gathered by learner_numbers", "analysed by", "trained by", "seeds 0"):
+        assert words in traced

@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 measured with other numbers of threads and the kernels of other processors."""
 ROUNDING = 1e-9
 """Absolute, for columns of rounding errors (``…_error…``), which no two machines share."""
-RATES = ("train_error", "test_error")  # not of rounding
+RATES = ("train_error", "test_error", "last_test_error", "learner_test_error")  # not of rounding
 DETERMINED = 1e-8
 """Directions with a smaller eigenvalue, relative to the largest, turn within their null space with every rounding."""
 ARBITRARY = ("sharp_part_random",)

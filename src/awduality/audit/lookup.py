@@ -19,12 +19,17 @@ STEPS = {
     "draw": "drawn",
     "claims": "judged",
     "figure_numbers": "numbers gathered",
+    "learner_numbers": "numbers gathered",
+    "surface": "loss surface evaluated",
     "nulls": "analysed under nulls",
     "geometry": "analysed",
+    "learner_geometry": "analysed",
     "train": "trained",
+    "train_learners": "trained",
     "prepare_data": "data prepared",
     "plan": "planned",
 }
+_TRAINING = ("train", "train_learners")
 
 
 def _is_claim(row: Any) -> bool:
@@ -82,7 +87,7 @@ def _chain(tree: Tree, job: str) -> Iterator[str]:
         for entry in record["inputs"]:
             if step in ("draw", "claims") or entry["path"] in tree.sources:
                 yield f"  from {entry['path']}  {short(entry['sha256'])}"
-        streams = [entry for name in jobs for entry in tree.records[name]["streams"] if step == "train"]
+        streams = [entry for name in jobs for entry in tree.records[name]["streams"] if step in _TRAINING]
         if streams:
             seeds = sorted({entry["index"] for entry in streams})
             yield f"  seeds {', '.join(map(str, seeds))} of root seed {streams[0]['root_seed']}"

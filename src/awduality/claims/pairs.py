@@ -126,7 +126,7 @@ def _over_samples(claim: Claim, study: Study) -> tuple[float, float]:
     if not len(values) or not np.isfinite(values).all():
         raise InputError(
             f"claim {claim.id}: the table of test samples has no number per sample in a column {experiment!r}, "
-            "although there are pairs of converged runs: make the tables again with figure_numbers.py"
+            "although there are pairs of converged runs: make the tables again with learner_numbers.py"
         )
     return bootstrap_interval(values, claim_stream(claim, study.root_seed, "bootstrap"))
 
