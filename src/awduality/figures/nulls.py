@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from awduality.figures.style import PAGE, describe, letter
+from awduality.figures.style import PAGE, describe, letter, wrapped
 
 _LOOKS: Mapping[str, tuple[str, str, Any]] = {
     "real": ("Solutions as trained", "black", "-"),
@@ -45,7 +45,10 @@ def draw_nulls(curves: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], color=colour, linestyle=style, label=label) for label, colour, style in _LOOKS.values()]
     figure.legend(
         handles=handles,
-        title=f"{describe(curves.iloc[0])}; baseline. Lines: means, bands: central 95%, over seeds and draws.",
+        title=wrapped(
+            f"{describe(curves.iloc[0])}; baseline. Lines: means, bands: central 95%, over seeds and draws.",
+            figure.get_figwidth(),
+        ),
         loc="outside lower center",
         ncols=len(handles),
     )
