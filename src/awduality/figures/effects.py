@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from awduality.claims.report import Verdicts, first_layer
 from awduality.figures.overview import draw_nothing
@@ -20,7 +21,7 @@ Claim = Mapping[str, Any]
 
 _SMALL = 0.2  # differences within ± this have an axis of their own
 _LINE, _ROOM = 0.125, 0.09  # inches: a line of a statement, and what is left free around it
-_WRAP = 58  # characters of a statement in a line
+_WRAP = 80  # characters of a statement in a line
 _NULL = "0.3"
 _BAR: Mapping[str, Any] = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}
 
@@ -89,6 +90,8 @@ def _block(
     if logarithmic:
         axes.set_xscale("log")
         plain_log_ticks(axes.xaxis, *axes.get_xlim())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _block_of(row: Claim) -> str:
