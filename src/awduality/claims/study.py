@@ -38,7 +38,7 @@ def words(
         "evaluations": EVALUATIONS,
         "last": LAST,
         "report": report,
-        "studies": studies,
+        **{name.removesuffix("-learners").replace("-", "_"): verdicts for name, verdicts in studies.items()},
         "recorded": recorded_table(runs[repeated]),
         "claims": report.claims_table(studies),
     }
