@@ -21,7 +21,7 @@ CONFIG = {
     "learners": {
         "width": 8,
         "train_size": 300,
-        "target_loss": 0.6,
+        "target_loss": 1.5,
         "analysed": 200,
         "directions": 5,
         "experiments": {
