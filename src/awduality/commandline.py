@@ -55,7 +55,7 @@ def _note(step: Ledger, script: str, given: list[str], arguments: argparse.Names
         begin(step, Path.cwd())
 
 
-def recorded(main: Callable[[list[str] | None], None]) -> Callable[..., None]:
+def recorded(main: Callable[..., None]) -> Callable[..., None]:
     """Make a script's ``main`` a step of the pipeline: if it succeeds, it leaves a record of what it read and wrote."""
 
     @functools.wraps(main)

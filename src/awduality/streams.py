@@ -10,34 +10,40 @@ The mapping is fixed for good: changing it changes every result.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, get_args
+import re
+from typing import Any
 
 import numpy as np
 
 from awduality.errors import InputError
 from awduality.ledger import OpenedStream, current
 
-Purpose = Literal[
-    "init", "order", "dropout", "label_noise", "subset", "null", "bootstrap", "density", "mixing", "perturbation"
-]
-PURPOSES: tuple[str, ...] = get_args(Purpose)
+PURPOSES = (
+    *("init", "order", "dropout", "label_noise", "subset", "null", "bootstrap", "density", "mixing", "perturbation"),
+)
+"""The purposes of the library, whose keys are fixed for good."""
+
+_OF_A_STUDY = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
+"""A study's own purposes, ``<study>/<purpose>``: no two studies share a stream, and none needs a list."""
 
 
-def stream_key(root_seed: int, purpose: Purpose, index: int) -> int:
+def stream_key(root_seed: int, purpose: str, index: int) -> int:
     """The 128-bit Philox key of a stream: the first half of SHA-256 over ``awduality/1/<root>/<purpose>/<index>``.
 
     Raises:
         InputError: an unknown purpose, or a negative seed.
     """
-    if purpose not in PURPOSES:
-        raise InputError(f"unknown random stream {purpose!r}: the purposes are {', '.join(PURPOSES)}")
+    if purpose not in PURPOSES and not _OF_A_STUDY.fullmatch(purpose):
+        raise InputError(
+            f"unknown random stream {purpose!r}: wanted <study>/<purpose>, or one of {', '.join(PURPOSES)}"
+        )
     if root_seed < 0 or index < 0:
         raise InputError(f"seeds are non-negative integers: got root seed {root_seed} and seed index {index}")
     digest = hashlib.sha256(f"awduality/1/{root_seed}/{purpose}/{index}".encode()).digest()
     return int.from_bytes(digest[:16], "little")
 
 
-def stream(root_seed: int, purpose: Purpose, index: int) -> np.random.Generator:
+def stream(root_seed: int, purpose: str, index: int) -> np.random.Generator:
     """A fresh generator at the start of the stream of ``purpose`` for seed index ``index``."""
     key = stream_key(root_seed, purpose, index)
     generator = np.random.Generator(np.random.Philox(key=key))

@@ -1,4 +1,4 @@
-"""What a study declares in ``studies/<study>/study.py``. Standard library only: reading a declaration runs nothing else."""
+"""What a study declares in ``studies/<study>/study.py``. Standard library only: to read one runs nothing."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class Job:
     asked: Mapping[str, Any]  # the keys that the step reads, by their last part, and root_seed
     split_file: Path | None = None
     before: Mapping[str, Sequence[Path]] = field(default_factory=dict)  # step → its files, without suffix
-    progress: Callable[[int, str], None] = lambda finished, message="": None
+    progress: Callable[[int], object] = int  # to be told how many further runs are done
 
     def stream(self, purpose: str, run: Run) -> np.random.Generator:
         """The random stream of one run for one purpose of this study; runs of one seed share it."""
@@ -110,25 +110,36 @@ def each_run(work: Callable[[Job], Iterable[Outcome]], columns: Sequence[str] = 
         work: gives an outcome for every run, in the order of the job's runs; a run may be left out.
         columns: names of the numbers; by default those of the first run that has any.
     """
+    run(recorded(partial(perform, work, columns, *running())))
+
+
+def running() -> tuple[str, str]:
+    """Study and step of the program that runs, from where it lies: ``studies/<study>/<step>.py``."""
     import __main__
 
-    run(recorded(lambda argv=None: _main(work, columns, __main__.__spec__.name, argv)))
+    file = Path(str(__main__.__file__))
+    return file.parent.name, file.stem
 
 
-def _main(
-    work: Callable[[Job], Iterable[Outcome]], columns: Sequence[str], module: str, argv: list[str] | None
+def perform(
+    work: Callable[[Job], Iterable[Outcome]],
+    columns: Sequence[str],
+    study: str,
+    step: str,
+    argv: list[str] | None = None,
 ) -> None:
-    study, step = module.split(".")[-2:]
+    """Do the work of a step per shard and write its files."""
     parser = argparse.ArgumentParser(prog=f"studies/{study}/{step}.py", description=work.__doc__)
     parser.add_argument("--shards", required=True, type=json.loads, metavar="JSON", help="shard → settings and seeds")
     parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
     parser.add_argument("--split", type=Path, help="the data, from prepare_data.py, if the step reads it")
-    parser.add_argument("--before", nargs="*", default=[], type=Path, help="folders of the steps before, if any")
+    parser.add_argument("--before", nargs="*", default=[], metavar="STEP=FOLDER", help="where earlier steps wrote")
     parser.add_argument("--out", required=True, type=Path, help="the folder of this step: <shard>.csv, .safetensors")
     arguments = parse(parser, argv)
     shards = {name: runs_from(description) for name, description in arguments.shards.items()}
     runs = [one for found in shards.values() for one in found]
-    before = {folder.name: [folder / shard for shard in shards] for folder in arguments.before}
+    folders = {name: Path(folder) for name, folder in (item.split("=") for item in arguments.before)}
+    before = {name: [folder / shard for shard in shards] for name, folder in folders.items()}
     job = Job(study, runs, arguments.asked, arguments.split, before, Progress(len(runs), "run"))
     outcomes = {outcome.run.id: outcome for outcome in work(job)}
     for shard, found in shards.items():

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from awduality.commandline import parse, recorded, run
 from awduality.files import read_arrays, read_json, read_table, write_table
 from awduality.runs import Run
+from awduality.study.step import running
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +154,7 @@ def run_rows(results: Results, *steps: str) -> list[Row]:
             names |= dict.fromkeys(row)
     rows = []
     for one in results.runs:
-        head = {**results.labels, "run": one.id, "experiments": " ".join(one.experiments)}
+        head: Row = {**results.labels, "run": one.id, "experiments": " ".join(one.experiments)}
         head |= {**one.settings, "seed": one.seed, "ended": one.ended}
         measured = {name: said.get(one.id, {}).get(name, "") for name in names if name not in head}
         rows.append({**head, **measured})
@@ -177,21 +178,21 @@ def table_step(work: Callable[[Results], Mapping[str, Rows]]) -> None:
     Args:
         work: gives the rows of every table that the step declares.
     """
-    import __main__
-
-    run(recorded(lambda argv=None: _main(work, __main__.__spec__.name, argv)))
+    run(recorded(partial(perform, work, *running())))
 
 
-def _main(work: Callable[[Results], Mapping[str, Rows]], module: str, argv: list[str] | None) -> None:
-    study, step = module.split(".")[-2:]
+def perform(
+    work: Callable[[Results], Mapping[str, Rows]], study: str, step: str, argv: list[str] | None = None
+) -> None:
+    """Do the work of a step per study and write its tables."""
     parser = argparse.ArgumentParser(prog=f"studies/{study}/{step}.py", description=work.__doc__)
     parser.add_argument("--results", required=True, type=Path, help="results/<config>")
     parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
     parser.add_argument("--split", type=Path, help="the data, from prepare_data.py, if the step reads it")
-    parser.add_argument("--before", required=True, nargs="+", help="step=folder among the results, in order")
+    parser.add_argument("--before", required=True, nargs="+", metavar="STEP=FOLDER", help="where steps wrote, in order")
     parser.add_argument("--out", required=True, type=Path, help="figures/<config>: <table>.csv")
     arguments = parse(parser, argv)
-    steps = {name: arguments.results / folder for name, folder in (item.split("=") for item in arguments.before)}
+    steps = {name: Path(folder) for name, folder in (item.split("=") for item in arguments.before)}
     for name, rows in work(Results(arguments.results, arguments.asked, steps, arguments.split)).items():
         found, columns = rows if isinstance(rows, tuple) else (rows, None)
         write_table(arguments.out / f"{name}.csv", found, columns)
