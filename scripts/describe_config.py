@@ -12,7 +12,7 @@ import yaml
 
 from awduality.commandline import parse, run
 from awduality.errors import InputError
-from awduality.factors import FACTORS
+from studies.sweeps.study import FACTORS
 from awduality.files import write_text
 
 

@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from awduality.networks import from_weights, fully_connected
-from awduality.plan import expand, layer_names
+from awduality.layers import layer_names
+from studies.sweeps.study import expand
 from awduality.training import schemes
 from awduality.training.loop import train
 from awduality.training.run import Training

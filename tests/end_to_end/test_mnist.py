@@ -9,7 +9,7 @@ from awduality.data.sources import load
 from awduality.data.splits import read_split, split_arrays
 from awduality.duality.analysis import Analysis
 from awduality.files import write_arrays
-from awduality.plan import expand
+from studies.sweeps.study import expand
 from awduality.training.loop import train
 from awduality.training.run import Training
 

@@ -12,7 +12,7 @@ from typing import Any
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed
 from awduality.audit.tree import SEAL, Tree
-from awduality.factors import BASELINE, FACTORS
+from studies.sweeps.study import BASELINE, FACTORS
 from awduality.figures.catalogue import LEARNER_FIGURES, overview
 from awduality.files import read_table
 from awduality.learners import LearnerShard, learner_shards, plan_of, shards_of

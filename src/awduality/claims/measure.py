@@ -26,7 +26,7 @@ from awduality.claims.statistics import (
     sweep_series,
 )
 from awduality.errors import InputError
-from awduality.factors import BASELINE
+from studies.sweeps.study import BASELINE
 from awduality.streams import stream
 
 _LEAST_RUNS = 3  # runs that are ranked at least

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from awduality.errors import InputError
-from awduality.factors import FACTORS
+from studies.sweeps.study import FACTORS
 from awduality.files import read_json
 
 Row = Mapping[str, Any]

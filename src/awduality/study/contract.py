@@ -39,6 +39,12 @@ class Setting:
     most: float | None = None  # largest value allowed
     choices: Mapping[str, str] = field(default_factory=dict)  # value → how text calls it
     many: bool = False  # of a shared setting: a list of such values
+    neutral: Any = None  # its value where an experiment leaves it out; by default none may
+
+    @property
+    def plain(self) -> str:
+        """The words without markup, for text."""
+        return self.words.replace("$", "").replace("_", "")
 
     @property
     def axis_label(self) -> str:
@@ -62,7 +68,7 @@ class Step:
     only: str = ""  # the one group of shards that it is for
     together: str = ""  # the key of the config that makes one job of all shards
     folder: str = ""  # among the results; by default the step's name
-    tables: Sequence[str] = ()  # of a step per study: what it writes beside the figures, without .csv
+    tables: Sequence[str] = ()  # of a step per study: what it writes, without .csv; by default what no other step does
     rows: Sequence[str] = ()  # a row per run and value of these keys of the config: layers, geometry.pairings
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
     purposes: Sequence[str] = ()  # random streams that every run draws from
@@ -80,7 +86,7 @@ class Drawn:
 
     function: str
     tables: Sequence[str]  # file names beside the figure
-    words: Sequence[str] = ()  # arguments before the tables
+    words: Sequence[str] = ()  # arguments after the tables
 
 
 EXPERIMENT = (Step("experiment"), Step("tables", after=("experiment",), each="study", tables=("runs",)))
@@ -98,14 +104,16 @@ class Study:
     paper: Paper
     settings: Mapping[str, Setting]  # what runs differ in
     shared: Mapping[str, Setting] = field(default_factory=dict)  # what all runs of a config share
+    experiments: Sequence[str] = ()  # names that experiments may have; by default any
     inherits: Sequence[str] = ()  # sections of config/config.yaml: data, network, layers
     steps: Sequence[Step] = EXPERIMENT
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
     keys: Sequence[str] = ()  # top-level keys of its configs, where they are not one section with the study's name
-    analysed: str = ""  # key of the config that says how many training samples are needed with every class
+    smallest: Callable[[Config], int] = lambda config: int(config["data"]["pool"]["count"])  # with every class: samples
     canonical: Callable[[Settings], Settings] = dict  # neutral values for what another setting makes unused
+    tidy: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # equal numbers spelled equally, where keys is given
     expand: Callable[[Config], Iterator[tuple[str, Run]]] | None = None  # (experiment, run), where lists do not cross
     group: Callable[[Run, Sequence[str]], str] = one_shard_per_setting  # run, experiments → name of its shards
     figures: Callable[[Config, Mapping[str, Drawn]], Mapping[str, Drawn]] = lambda _, found: found

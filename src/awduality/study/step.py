@@ -89,17 +89,8 @@ def arrays_of(arrays: Mapping[str, np.ndarray], run: Run | str, part: str = "") 
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def described(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Runs as a command line says them: settings, each with its seeds."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in runs:
-        entry = found.setdefault(Run(one.settings, 0).id, {"settings": one.settings, "seeds": []})
-        entry["seeds"].append(one.seed)
-    return list(found.values())
-
-
 def runs_from(description: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The runs that ``described`` describes."""
+    """The runs that a command line describes, in the order of settings and their seeds."""
     return [Run(dict(entry["settings"]), seed) for entry in description for seed in entry["seeds"]]
 
 

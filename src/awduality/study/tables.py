@@ -83,12 +83,7 @@ class Results:
     @cached_property
     def labels(self) -> dict[str, str]:
         """The name of the config and, where there is data, of its dataset: they stand in every table."""
-        if "data" not in self.config:
-            return {"config": self.config["name"]}
-        dataset = self.config["data"]["source"]
-        if dataset == "image_folder":  # the name of what lies in it
-            dataset = read_json(self.folder / "data" / "image_folder.json")["title"]
-        return {"config": self.config["name"], "dataset": dataset}
+        return labels_of(self.folder)
 
     @cached_property
     def split(self) -> Split:
@@ -137,6 +132,17 @@ class Results:
     def array(self, step: str, one: Planned, name: str) -> np.ndarray:
         """One array of one run."""
         return self.arrays(step, one)[name]
+
+
+def labels_of(folder: Path) -> dict[str, str]:
+    """The name of the config in ``results/<config>/`` and, where there is data, that of its dataset."""
+    config = read_json(folder / "config.json")
+    if "data" not in config:
+        return {"config": config["name"]}
+    dataset = config["data"]["source"]
+    if dataset == "image_folder":  # the name of what lies in it
+        dataset = read_json(folder / "data" / "image_folder.json")["title"]
+    return {"config": config["name"], "dataset": dataset}
 
 
 def run_rows(results: Results, *steps: str) -> list[Row]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from awduality.factors import FACTORS
+from studies.sweeps.study import FACTORS
 from awduality.figures import numbers
 from awduality.figures.numbers import (
     Results,

@@ -10,7 +10,7 @@ from awduality.errors import InputError
 from awduality.files import read_table, write_arrays, write_json, write_table
 from awduality.learners import learner_plan
 from awduality.networks import from_weights, weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.training import surface as library
 from awduality.training.multilearner import LearnerTraining, train_learners
 from awduality.training.surface import Plane, shown_pair, surface

@@ -11,10 +11,12 @@ import torch
 from tests.settings import AUTHORS
 from torch import nn
 
-from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.counts import noisy_count
+from awduality.data.label_noise import wrong_labels
 from awduality.networks import fully_connected
 from awduality.networks import network as network_of
-from awduality.plan import Run, expand
+from awduality.runs import Run
+from studies.sweeps.study import expand
 from awduality.training import schemes
 from awduality.training.ensemble import Ensemble
 from awduality.training.loop import train
