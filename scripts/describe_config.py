@@ -9,10 +9,10 @@ from typing import Any
 
 import jinja2
 import yaml
+from studies.sweeps.study import FACTORS
 
 from awduality.commandline import parse, run
 from awduality.errors import InputError
-from studies.sweeps.study import FACTORS
 from awduality.files import write_text
 
 

@@ -79,7 +79,8 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, experiment in asked["experiments"].items():
         where = f"learners.experiments.{name}"
         if ("ssgd_star" in experiment["algorithm"]) != bool(experiment.get("noise")):
-            yield f"{where}.noise: got {experiment.get('noise')}, wanted values where ssgd_star is trained, and only there"
+            noise = experiment.get("noise")
+            yield f"{where}.noise: got {noise}, wanted values where ssgd_star is trained, and only there"
             continue
         runs = experiment_runs(STUDY, experiment)
         for batch, count in sorted({(run.settings["total_batch"], run.settings["learners"]) for run in runs}):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from studies.sweeps.study import BASELINE
 
 from awduality.claims.catalogue import Claim, Quantity
 from awduality.claims.statistics import (
@@ -26,7 +27,6 @@ from awduality.claims.statistics import (
     sweep_series,
 )
 from awduality.errors import InputError
-from studies.sweeps.study import BASELINE
 from awduality.streams import stream
 
 _LEAST_RUNS = 3  # runs that are ranked at least

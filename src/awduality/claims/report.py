@@ -10,8 +10,9 @@ from decimal import ROUND_CEILING, Context, Decimal
 from pathlib import Path
 from typing import Any
 
-from awduality.errors import InputError
 from studies.sweeps.study import FACTORS
+
+from awduality.errors import InputError
 from awduality.files import read_json
 
 Row = Mapping[str, Any]

@@ -69,7 +69,9 @@ class Step:
     together: str = ""  # the key of the config that makes one job of all shards
     folder: str = ""  # among the results; by default the step's name
     tables: Sequence[str] = ()  # of a step per study: what it writes, without .csv; by default what no other step does
-    rows: Sequence[str] = ()  # a row per run and value of these keys of the config: layers, geometry.pairings
+    rows: (
+        Sequence[str] | None
+    ) = ()  # a row per run and value of these keys: layers, geometry.pairings; None: any number
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
     purposes: Sequence[str] = ()  # random streams that every run draws from
     gpu: Literal["if there", "if demanded", "never"] = "never"  # whether jobs take turns on a GPU
@@ -117,4 +119,5 @@ class Study:
     expand: Callable[[Config], Iterator[tuple[str, Run]]] | None = None  # (experiment, run), where lists do not cross
     group: Callable[[Run, Sequence[str]], str] = one_shard_per_setting  # run, experiments → name of its shards
     figures: Callable[[Config, Mapping[str, Drawn]], Mapping[str, Drawn]] = lambda _, found: found
+    rows: Callable[[Config], Mapping[str, Sequence[Mapping[str, Any]]]] = lambda _: {}  # table → rows it must have
     problems: Callable[[Config], Iterable[str]] = lambda _: ()  # what no range can say of a config

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
 from awduality.study.discovery import FOLDER, claims_file, figures, study, study_of
@@ -142,6 +143,10 @@ class Jobs:
                 place = place[part]
             found[key.rpartition(".")[2]] = place
         return {**found, "root_seed": self.config["root_seed"]}
+
+    def purpose(self, name: str) -> str:
+        """The full name of a random stream that a step declares: the study's own, unless the library's."""
+        return name if name in PURPOSES else f"{self.name}/{name}"
 
     def described(self, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         """Shards as a command line says them: shard → settings, each with its seeds."""
