@@ -6,23 +6,14 @@ include: "common.smk"
 
 CONFIG, FILES = asked_config()
 JOBS = Jobs.of(CONFIG)
-ALL_JOBS = JOBS.jobs()
+ALL_JOBS = JOBS.jobs
 CAPTIONS = captions(JOBS.name)
 RESULTS, FIGURES = Path(JOBS.results), Path(JOBS.figures)
 LOGS = Path("logs") / CONFIG["name"]
 STUDY_FILE = f"studies/{JOBS.name}/study.py"
 KINDS = [path for path in [f"studies/{JOBS.name}/kinds.py"] if (ROOT / path).is_file()]
 PRIORITY = 10 * (JOBS.name == DEFAULT)  # the main paper's figures first
-
-
-def record(job):
-    """The record of a job: what it read, ran and wrote."""
-    return JOBS.record(job)
-
-
-def records(job):
-    """The records that a job names."""
-    return [record(earlier) for earlier in ALL_JOBS[job].after]
+record, records = JOBS.record, JOBS.records
 
 
 rule plan:
@@ -33,9 +24,9 @@ rule plan:
         record=record("plan"),
     log:
         LOGS / "plan.log",
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         config=as_json(CONFIG),
         sources=FILES,
@@ -57,9 +48,9 @@ if JOBS.has_data:
             record=record("prepare_data"),
         log:
             LOGS / "prepare_data.log",
+        priority: PRIORITY
         conda:
             ENVIRONMENT
-        priority: PRIORITY
         params:
             options=data_options(CONFIG["data"]),
             pool=as_json(CONFIG["data"]["pool"]),
@@ -75,13 +66,10 @@ if JOBS.has_data:
 
 # A rule per step: of every shard, of all shards together, or of the study.
 for step in JOBS.study.steps:
-
-    def job_of(wildcards, step=step):
-        return f"{step.name}-{wildcards.shard}" if "shard" in wildcards.keys() else step.name
-
     if step.each == "study":
 
         rule:
+            """A step of the study: from the results of all shards to tables beside the figures."""
             name:
                 step.name
             input:
@@ -93,9 +81,9 @@ for step in JOBS.study.steps:
                 record=record(step.name),
             log:
                 LOGS / f"{step.name}.log",
+            priority: PRIORITY
             conda:
                 ENVIRONMENT
-            priority: PRIORITY
             threads: 1
             params:
                 module=f"studies.{JOBS.name}.{step.name}",
@@ -114,23 +102,26 @@ for step in JOBS.study.steps:
     else:
 
         rule:
+            """A step of a shard: a row per run, and the arrays behind it."""
             name:
                 step.name
             input:
-                lambda wildcards, of=job_of: ALL_JOBS[of(wildcards)].inputs,
-                after=lambda wildcards, of=job_of: records(of(wildcards)),
+                lambda wildcards, step=step: JOBS.job(step, wildcards.get("shard")).inputs,
+                after=lambda wildcards, step=step: records(JOBS.job_of(step, wildcards.get("shard"))),
             output:
-                made=JOBS.made(step) if JOBS.together(step) else [
-                    RESULTS / step.place / f"{{shard}}.{suffix}" for suffix in ("csv", "safetensors")
-                ],
+                made=(
+                    JOBS.made(step)
+                    if JOBS.together(step)
+                    else [RESULTS / step.place / f"{{shard}}.{suffix}" for suffix in ("csv", "safetensors")]
+                ),
                 record=record(step.name if JOBS.together(step) else f"{step.name}-{{shard}}"),
-            wildcard_constraints:
-                shard="|".join(map(re.escape, JOBS.shards_of(step))),
             log:
                 LOGS / (f"{step.name}.log" if JOBS.together(step) else f"{step.name}/{{shard}}.log"),
+            wildcard_constraints:
+                shard="|".join(map(re.escape, JOBS.shards_of(step))),
+            priority: PRIORITY + (not step.after)  # long jobs first, so that no core is idle at the end
             conda:
                 ENVIRONMENT
-            priority: PRIORITY + (not step.after)  # long jobs first, so that no core is idle at the end
             threads: 1
             resources:
                 gpu=lambda wildcards, step=step: gpu_request(step),
@@ -140,7 +131,7 @@ for step in JOBS.study.steps:
                 before=[f"{name}={RESULTS / JOBS.step(name).place}" for name in step.after],
                 split=["--split", JOBS.split] if step.data else [],
                 asked=as_json(JOBS.asked(step)),
-                shards=lambda wildcards, of=job_of: as_json(ALL_JOBS[of(wildcards)].parameters["shards"]),
+                shards=lambda wildcards, step=step: as_json(JOBS.job(step, wildcards.get("shard")).parameters["shards"]),
                 code=code(JOBS.script(step)),
             shell:
                 "python -m {params.module} --shards {params.shards:q} --asked {params.asked:q} {params.split}"
@@ -161,9 +152,9 @@ rule claims:
         record=record("claims"),
     log:
         LOGS / "claims.log",
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         study=JOBS.name,
         root_seed=CONFIG["root_seed"],
@@ -189,13 +180,13 @@ rule draw:
         ),
         png=FIGURES / "{figure}.png",
         record=record("draw-{figure}"),
-    wildcard_constraints:
-        figure="|".join(JOBS.drawn),
     log:
         LOGS / "draw" / "{figure}.log",
+    wildcard_constraints:
+        figure="|".join(JOBS.drawn),
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         options=lambda wildcards: JOBS.drawing_options(wildcards.figure),
         caption=lambda wildcards: CAPTIONS[JOBS.drawn[wildcards.figure].function],

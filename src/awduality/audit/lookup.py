@@ -19,6 +19,8 @@ from awduality.study.plan import plan
 
 VERBS = {"draw": "drawn", "claims": "judged", "prepare_data": "data prepared", "plan": "planned"}
 """What the jobs of every study do; a study's own steps are called by their names."""
+_OF_NUMBERS = ("null", "bootstrap", "density")
+"""Random streams that belong to statistics, and not to a run's seed."""
 
 
 def _is_claim(row: Any) -> bool:
@@ -76,7 +78,7 @@ def _chain(tree: Tree, job: str) -> Iterator[str]:
         for entry in record["inputs"]:
             if step in ("draw", "claims") or entry["path"] in tree.sources:
                 yield f"  from {entry['path']}  {short(entry['sha256'])}"
-        streams = [entry for name in jobs for entry in tree.records[name]["streams"]]
+        streams = [e for name in jobs for e in tree.records[name]["streams"] if e["purpose"] not in _OF_NUMBERS]
         if streams:
             seeds = sorted({entry["index"] for entry in streams})
             yield f"  seeds {', '.join(map(str, seeds))} of root seed {streams[0]['root_seed']}"

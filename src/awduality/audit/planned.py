@@ -30,7 +30,7 @@ def check_plan(tree: Tree) -> Level:
     config = tree.read_json(f"{tree.results}/config.json")
     try:
         expected, study = plan(config), Jobs.of(config)
-        wanted = study.jobs()
+        wanted = study.jobs
     except UNUSABLE as error:
         level.findings.append(
             Finding("failed", f"{tree.results}/config.json", "a resolved config", f"unusable: {error!r}", AGAIN)

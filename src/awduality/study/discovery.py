@@ -139,7 +139,7 @@ def _table(parameter: str) -> str:
 
 
 def foreign_imports(path: Path) -> Iterator[str]:
-    """What a file, or a file of the project that it imports, takes from neither the standard library nor the project."""
+    """What a file, with what it imports of the project, takes from neither the standard library nor the project."""
     seen, queue = set(), [path]
     while queue:
         file = queue.pop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from awduality.purposes import PURPOSES
@@ -109,8 +110,16 @@ class Jobs:
         named = {table for step in self.study.steps for table in step.tables}
         return sorted({*read, *self.study.judged} - named - {"claims.json"})
 
-    def job_of(self, step: Step, shard: str) -> str:
-        """The job that does a step for a shard."""
+    def records(self, job: str) -> list[str]:
+        """The records that a job names."""
+        return [self.record(earlier) for earlier in self.jobs[job].after]
+
+    def job(self, step: Step, shard: str | None) -> Job:
+        """The job that does a step for a shard, or for all."""
+        return self.jobs[self.job_of(step, shard)]
+
+    def job_of(self, step: Step, shard: str | None) -> str:
+        """The name of the job that does a step for a shard, or for all."""
         return step.name if step.each == "study" or self.together(step) else f"{step.name}-{shard}"
 
     def jobs_of(self, step: Step) -> list[str]:
@@ -152,6 +161,7 @@ class Jobs:
         """Shards as a command line says them: shard → settings, each with its seeds."""
         return {name: _described(self.shards[name]) for name in names}
 
+    @cached_property
     def jobs(self) -> dict[str, Job]:
         """Every job up to the seal, in the order in which they may run."""
         config = self.config
