@@ -48,7 +48,7 @@ class Job:
     asked: Mapping[str, Any]  # the keys that the step reads, by their last part, and root_seed
     split_file: Path | None = None
     before: Mapping[str, Sequence[Path]] = field(default_factory=dict)  # step → its files, without suffix
-    progress: Callable[[int], object] = int  # to be told how many further runs are done
+    progress: Callable[..., None] = print  # to be told how many further runs are done, and what is being done
 
     def stream(self, purpose: str, run: Run) -> np.random.Generator:
         """The random stream of one run for one purpose of this study; runs of one seed share it."""
