@@ -14,6 +14,7 @@ STUDY = Study(
         2021,
         "10.1073/pnas.2015617118",
     ),
+    about="Does the variance of SGD grow with curvature?",
     settings={  # what runs differ in
         "noise": Setting(
             str,

@@ -99,7 +99,15 @@ STUDY = Study(
     ),
     settings=_SETTINGS,
     shared=_SHARED,
-    experiments=("large", "moderate", "small", "extreme", "mild", "mixings"),
+    about="Many learners: synchronous and decentralised SGD",
+    experiments={
+        "large": "rate × batch large",
+        "moderate": "between",
+        "small": "small",
+        "extreme": "so large that SSGD fails, with SSGD*",
+        "mild": "not so large, with SSGD*; on MNIST these two are the settings with recorded results",
+        "mixings": "ways of mixing",
+    },
     inherits=("data", "network", "layers"),
     steps=(
         Step(

@@ -148,6 +148,7 @@ STUDY = Study(
         2023,
         "10.1038/s42256-023-00700-x",
     ),
+    about="Regularization schemes, one factor at a time",
     settings=FACTORS,
     inherits=("data", "network", "layers"),
     keys=("seeds", "train_together", "defaults", "sweeps", "training", "geometry"),

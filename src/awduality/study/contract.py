@@ -106,7 +106,8 @@ class Study:
     paper: Paper
     settings: Mapping[str, Setting]  # what runs differ in
     shared: Mapping[str, Setting] = field(default_factory=dict)  # what all runs of a config share
-    experiments: Sequence[str] = ()  # names that experiments may have; by default any
+    about: str = ""  # what it asks, in a line
+    experiments: Mapping[str, str] = field(default_factory=dict)  # names that claims know, and what each is; else any
     inherits: Sequence[str] = ()  # sections of config/config.yaml: data, network, layers
     steps: Sequence[Step] = EXPERIMENT
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
