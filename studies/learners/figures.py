@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from studies.learners import comparisons, paths
 
 from awduality.figures import effects
+from studies.learners import comparisons, paths
 
 
 def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:

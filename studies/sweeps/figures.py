@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from studies.sweeps import factor_figure, layers_figure, null_figure, overview, verdicts
 
 from awduality.figures.style import draw_nothing
+from studies.sweeps import factor_figure, layers_figure, null_figure, overview, verdicts
 
 Claims = Sequence[Mapping[str, Any]]
 
