@@ -42,6 +42,13 @@ for study_name, study_config in OTHERS.items():
 # snakefmt: on
 
 
+finished = attach(workflow, came_out, shown=("audit",))
+
+
+onsuccess:
+    finished()
+
+
 rule all:
     """Everything that is asked for: results, verdicts, and the figures drawn from them."""
     default_target: True

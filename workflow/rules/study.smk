@@ -35,7 +35,7 @@ rule plan:
     shell:
         "python scripts/plan.py --config {params.config:q} --sources {params.sources:q}"
         " --config-out {output.config} --plan-out {output.plan} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 if JOBS.has_data:
@@ -61,7 +61,7 @@ if JOBS.has_data:
             "python scripts/prepare_data.py {params.options:q}"
             " --pool {params.pool:q} --test {params.test:q} --smallest-train-size {params.smallest}"
             " --split-out {output.split} --card-out {output.card} --record {output.record}"
-            " 2>&1 | tee {log}"
+            " > {log} 2>&1"
 
 
 # A rule per step: of every shard, of all shards together, or of the study.
@@ -97,7 +97,7 @@ for step in JOBS.study.steps:
                 "python -m {params.module} --results {params.results} --asked {params.asked:q} {params.split}"
                 " --before {params.before} --out {params.figures}"
                 " --record {output.record} --after {input.after}"
-                " 2>&1 | tee {log}"
+                " > {log} 2>&1"
 
     else:
 
@@ -137,7 +137,7 @@ for step in JOBS.study.steps:
                 "python -m {params.module} --shards {params.shards:q} --asked {params.asked:q} {params.split}"
                 " --before {params.before} --out {params.out}"
                 " --record {output.record} --after {input.after}"
-                " 2>&1 | tee {log}"
+                " > {log} 2>&1"
 
 
 rule claims:
@@ -163,7 +163,7 @@ rule claims:
         "python scripts/claims.py --study {params.study} --claims {input.claims} --schema {input.schema}"
         " --tables {input.tables} --root-seed {params.root_seed}"
         " --claims-out {output.claims} {output.committed} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule draw:
@@ -193,7 +193,7 @@ rule draw:
     shell:
         "python scripts/draw.py {wildcards.figure} {params.options} --numbers {input.numbers}"
         " --svg-out {output.svg} --png-out {output.png} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule figures:
@@ -222,7 +222,7 @@ rule origin:
     shell:
         "python scripts/origin.py --config {input.config} --origin-out {output.origin}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule provenance:
@@ -242,7 +242,7 @@ rule provenance:
     shell:
         "python scripts/provenance.py --origin {input.origin} --provenance-out {output.provenance}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule seal:
@@ -258,7 +258,7 @@ rule seal:
     params:
         code=code("scripts/seal.py"),
     shell:
-        "python scripts/seal.py --record {output.record} --after {input.after}" " 2>&1 | tee {log}"
+        "python scripts/seal.py --record {output.record} --after {input.after}" " > {log} 2>&1"
 
 
 rule crate:
@@ -278,7 +278,7 @@ rule crate:
     shell:
         "python scripts/crate.py --seal {input.after} --crate-out {output.crate}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule audit:
@@ -290,7 +290,7 @@ rule audit:
     params:
         name=CONFIG["name"],
     shell:
-        "python scripts/audit.py {params.name} 2>&1 | tee {log}"
+        "python scripts/audit.py {params.name} > {log} 2>&1"
 
 
 rule everything:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from studies.sweeps.study import FACTORS
 
 from awduality.config import schema_problems
 from awduality.errors import InputError
+from studies.sweeps.study import FACTORS
 
 
 @dataclass(frozen=True)

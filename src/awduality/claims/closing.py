@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from awduality.claims.report import HEADLINES, Verdicts, first_layer
+from awduality.study.discovery import study, study_of
 
 WIDTH = 100
 _LEAST = 24  # characters for the words of a claim, however long the effects are
@@ -41,6 +44,17 @@ def headlines(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]
         (text, _SHORT.get(verdicts.verdict(name), verdicts.verdict(name)), verdicts.effect(name))
         for name, text in words.items()
     ]
+
+
+def judged_in(config: Mapping[str, Any]) -> Judged | None:
+    """What lies beside the figures of a resolved config; None where nothing was judged."""
+    folder = Path("figures") / config["name"]
+    try:
+        claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    declared = study(study_of(config))
+    return Judged(config["name"], declared.about or declared.paper.title, claims, f"{folder.as_posix()}/")
 
 
 def closing(judged: Sequence[Judged], following: Sequence[str] = ("snakemake --report report.html",)) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from studies.sweeps.study import BASELINE
 
 from awduality.claims.catalogue import Claim, Quantity
 from awduality.claims.statistics import (
@@ -28,6 +27,7 @@ from awduality.claims.statistics import (
 )
 from awduality.errors import InputError
 from awduality.streams import stream
+from studies.sweeps.study import BASELINE
 
 _LEAST_RUNS = 3  # runs that are ranked at least
 

@@ -10,10 +10,9 @@ from decimal import ROUND_CEILING, Context, Decimal
 from pathlib import Path
 from typing import Any
 
-from studies.sweeps.study import FACTORS
-
 from awduality.errors import InputError
 from awduality.files import read_json
+from studies.sweeps.study import FACTORS
 
 Row = Mapping[str, Any]
 

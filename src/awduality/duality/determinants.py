@@ -16,20 +16,21 @@ import numpy as np
 from awduality.duality.pairing import Pairs, nearest_pairs
 from awduality.duality.solution import solution_row
 from awduality.errors import InputError
-from awduality.learners import ALGORITHMS
 from awduality.networks import from_weights
 from awduality.probe import Array, LayerProbe
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FOUND = {"gap": "gap", "estimate": "estimate", "top_eigenvalue": "top_eigenvalue", "trace": "trace"}
-_FOUND |= {"sharpness": "sigma_g_norm", "size": "sigma_w_norm"}
-_FOUND |= {f"{name}_balanced": f"{_FOUND[name]}_balanced" for name in ("top_eigenvalue", "trace", "sharpness", "size")}
+MEASURED = {"gap": "gap", "estimate": "estimate", "top_eigenvalue": "top_eigenvalue", "trace": "trace"}
+MEASURED |= {"sharpness": "sigma_g_norm", "size": "sigma_w_norm"}
+MEASURED |= {
+    f"{name}_balanced": f"{MEASURED[name]}_balanced" for name in ("top_eigenvalue", "trace", "sharpness", "size")
+}
 """Name here → name in ``SOLUTION_COLUMNS``."""
 
 _LOSSES = ("train_loss", "test_loss")
-MEASURES = ("gap", *_LOSSES, *(name for name in _FOUND if name != "gap"))
+MEASURES = ("gap", *_LOSSES, *(name for name in MEASURED if name != "gap"))
 DETERMINANT_COLUMNS = ("config", "dataset", "method", "baseline", "run", "seed", "layer", "target_loss", *MEASURES)
 """``baseline`` is the run that this one is compared with; it is empty where there is none."""
 
@@ -65,7 +66,7 @@ def determinants(
     probe = LayerProbe(from_weights(precise), layer)
     chosen = nearest_pairs(train, test) if pairs is None else pairs
     row, losses = solution_row(precise, layer, probe.tensors(train), probe.tensors(test), chosen, directions)
-    found = {name: float(row[measured]) for name, measured in _FOUND.items()}
+    found = {name: float(row[measured]) for name, measured in MEASURED.items()}
     found["test_loss"] = float(losses.mean())
     found["train_loss"] = found["test_loss"] - found["gap"]
     return {name: found[name] for name in MEASURES}
@@ -79,15 +80,6 @@ class Comparison:
     baselines: Mapping[str, str]  # method → the method that it is compared with
     matched: Sequence[str] = ()  # columns that a run and its baseline agree in, beside target loss and seed
     measures: Mapping[str, str] = field(default_factory=dict)  # measure → its column, where that has another name
-
-
-LEARNERS = Comparison(
-    method=lambda row: ALGORITHMS[str(row["algorithm"])],
-    baselines={ALGORITHMS[name]: ALGORITHMS["ssgd"] for name in ("dpsgd", "ssgd_star")},
-    matched=("learning_rate", "total_batch", "steps"),
-    measures=_FOUND,
-)
-"""Decentralised SGD, and SGD with constant noise, with synchronous SGD of the same setting; of ``runs.csv``."""
 
 
 def determinant_rows(runs: pd.DataFrame, rule: Comparison, target_loss: float | None = None) -> list[dict[str, Any]]:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from awduality.figures.matched import matched_pairs
 from torch.func import functional_call, hessian
 
 from awduality import decompose
 from awduality.duality.determinants import (
     DETERMINANT_COLUMNS,
-    LEARNERS,
     MEASURES,
     Comparison,
     determinant_rows,
@@ -17,8 +17,8 @@ from awduality.duality.determinants import (
 )
 from awduality.duality.nulls import balanced, rescaled_neurons
 from awduality.errors import InputError
-from awduality.figures.matched import matched_pairs
 from awduality.networks import from_weights
+from studies.learners.comparison import LEARNERS
 
 BALANCED = [name for name in MEASURES if name.endswith("_balanced")]
 
