@@ -95,8 +95,8 @@ EXPERIMENT = (Step("experiment"), Step("tables", after=("experiment",), each="st
 
 
 def one_shard_per_setting(run: Run, _experiments: Sequence[str]) -> str:
-    """By default a shard trains one setting, whatever asks for it."""
-    return Run(run.settings, 0).id[:8]
+    """By default a shard is one setting, whatever asks for it, and named by its values."""
+    return "-".join(map(str, run.settings.values()))
 
 
 @dataclass(frozen=True)

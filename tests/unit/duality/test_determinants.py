@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from awduality.figures.matched import matched_pairs
 from torch.func import functional_call, hessian
 
 from awduality import decompose
@@ -19,6 +18,7 @@ from awduality.duality.nulls import balanced, rescaled_neurons
 from awduality.errors import InputError
 from awduality.networks import from_weights
 from studies.learners.comparison import LEARNERS
+from studies.learners.matched import matched_pairs
 
 BALANCED = [name for name in MEASURES if name.endswith("_balanced")]
 
