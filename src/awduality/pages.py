@@ -156,10 +156,10 @@ _INTRODUCTION = """\
 <!-- Written by scripts/write_documents.py from studies/*/study.py and the committed verdicts. Do not edit. -->
 # Studies
 
-A study is a folder: what it declares (`study.py`), what runs (`experiment.py`), the tables, figures and claims that come
-of it, its sizes (`quick.yaml`, `full.yaml`) and tests of its science. `cp -r studies/_template studies/mine` begins
-another one; it is found by its folder, and nothing else in the repository changes. The sweeps and the learners are
-the main paper's; their configs and claims lie in `config/`. Verdicts are those of the full size, which is run with claims
-that were committed before it; times are of two cores.
+A study is a folder: what it declares (`study.py`), what runs (`experiment.py`), the tables, figures and claims that
+come of it, its sizes (`quick.yaml`, `full.yaml`) and tests of its science. `cp -r studies/_template studies/mine`
+begins another one; it is found by its folder, and nothing else in the repository changes. The sweeps and the
+learners are the main paper's; their configs and claims lie in `config/`. Verdicts are those of the full size, which
+is run with claims that were committed before it; times are of two cores.
 
 """
