@@ -51,8 +51,8 @@ class Jobs:
         for figure, drawn in found.drawn.items():
             if missing := sorted({*drawn.tables} - made):
                 raise InputError(
-                    f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from {', '.join(missing)}, which "
-                    f"no step makes: wanted one of {', '.join(sorted(made))}; add it to the tables of a step in study.py"
+                    f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from {', '.join(missing)}, "
+                    f"which no step makes: wanted one of {', '.join(sorted(made))}; add it to a step in study.py"
                 )
         if missing := sorted({f"{table}.csv" for table in found.study.judged} - made):
             raise InputError(
