@@ -1,0 +1,127 @@
+"""What runs: networks whose gradients are followed, and networks that memorise wrong labels, or are kept from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from awduality.duality.pairing import nearest_pairs
+from awduality.duality.solution import solution_row
+from awduality.networks import from_weights
+from awduality.probe import LayerProbe
+from awduality.study.step import Job, Outcome, each_run
+from studies.gradient_coherence.coherence import LATE, at_loss
+from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
+from studies.gradient_coherence.methods import MINIBATCHES
+from studies.gradient_coherence.study import COHERENCE, Run
+
+_DIRECTIONS = 10  # largest eigenvalues of the layer's Hessian
+_FOUND = {"gap": "gap", "estimate": "estimate", "top_eigenvalue": "top_eigenvalue", "trace": "trace"}
+_FOUND |= {"sharpness": "sigma_g_norm", "size": "sigma_w_norm"}
+_FOUND |= {f"{name}_balanced": f"{_FOUND[name]}_balanced" for name in ("top_eigenvalue", "trace", "sharpness", "size")}
+DETERMINANTS = ("gap", "train_loss", "test_loss", *(name for name in _FOUND if name != "gap"))
+
+ENDS = ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy", "loss", "clean_loss")
+AT = "coherence_at_"  # and the loss
+NUMBERS = ("steps_done", *ENDS, "peak", "null_peak", "early_pristine_part", "least_pristine_part", "pristine_share")
+NUMBERS += ("mean_coherence", "corrupted_accuracy_equal", "test_accuracy_equal", "layer")
+
+
+def determinants(
+    weights: Mapping[str, np.ndarray],
+    layer: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    directions: int = _DIRECTIONS,
+) -> dict[str, float]:
+    """Gap, losses, sharpness and size of one layer of one solution, in float64: ``DETERMINANTS``."""
+    precise = {name: np.asarray(array, dtype=np.float64) for name, array in weights.items()}
+    probe = LayerProbe(from_weights(precise), layer)
+    pairs = nearest_pairs(train, test)
+    row, losses = solution_row(precise, layer, probe.tensors(train), probe.tensors(test), pairs, directions)
+    found = {name: float(row[measured]) for name, measured in _FOUND.items()}
+    found["test_loss"] = float(losses.mean())
+    found["train_loss"] = found["test_loss"] - found["gap"]
+    return {name: found[name] for name in DETERMINANTS}
+
+
+def stacks(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that are trained at once: those that differ in their seed and their labels alone."""
+    found: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        key = tuple(value for name, value in run.settings.items() if name != "permuted")
+        found.setdefault(key, []).append(run)
+    return list(found.values())
+
+
+def coherence_numbers(course: Mapping[str, np.ndarray], losses: Sequence[float], epoch: int) -> dict[str, float]:
+    """What a run of the task coherence comes to.
+
+    Args:
+        course: name → one number per record.
+        losses: training losses at which the coherence is wanted.
+        epoch: steps of the first epoch.
+    """
+    step, coherence, late = course["step"], course["coherence"], course["step"] > LATE
+    found = {f"{AT}{loss:g}": at_loss(course["loss"], coherence, loss) for loss in losses}
+    if late.any():
+        found |= {"peak": coherence[late].max(), "null_peak": course["sign_null"][late].max()}
+    found["early_pristine_part"] = course["pristine_part"][step < epoch].mean()
+    found["least_pristine_part"] = course["pristine_part"].min()
+    found["mean_coherence"] = float(np.trapezoid(coherence, step) / max(step[-1], 1))
+    return found
+
+
+def ending(course: Mapping[str, np.ndarray], method: str) -> dict[str, float]:
+    """Accuracies and losses at the end, or at the step of best validation accuracy where a run is stopped early.
+
+    A method that reads three minibatches per update is also shown after a third of its updates, when it has computed
+    as many gradients as the others at their end.
+    """
+    last = len(course["step"]) - 1
+    chosen = int(np.argmax(course["validation_accuracy"])) if method == "early" else last
+    found = {"steps_done": course["step"][chosen], **{name: course[name][chosen] for name in ENDS}}
+    equal = chosen
+    if method in MINIBATCHES:
+        equal = int(np.searchsorted(course["step"], course["step"][last] / MINIBATCHES[method]))
+    if "validation_accuracy" in course:
+        found |= {f"{name}_equal": course[name][equal] for name in ("corrupted_accuracy", "test_accuracy")}
+    return found
+
+
+def numbers(job: Job, run: Run, followed: Followed) -> dict[str, Any]:
+    """The row of one run; what does not apply to it is empty."""
+    settings, course = run.settings, followed.arrays()
+    _, true = job.split.train(settings["train_size"])
+    labels = permuted_labels(true, settings["permuted"], job.stream("labels", run))
+    found: dict[str, Any] = ending(course, settings["method"])
+    found["pristine_share"] = (labels == true).mean()
+    if settings["task"] == COHERENCE:
+        epoch = settings["train_size"] // settings["batch_size"]
+        found |= coherence_numbers(course, job.asked["matched_losses"], epoch)
+    elif followed.at_target is not None and settings["method"] != "early":
+        inputs, _ = job.split.train(settings["train_size"])
+        clean = labels == true
+        layer = job.asked["layers"][0]
+        weights = weights_by_name(followed.at_target)
+        found |= {"layer": layer, **determinants(weights, layer, (inputs[clean], true[clean]), job.split.test)}
+    columns = [*NUMBERS, *(f"{AT}{loss:g}" for loss in job.asked["matched_losses"]), *DETERMINANTS]
+    return {name: "" if _missing(found.get(name, "")) else found[name] for name in columns}
+
+
+def _missing(value: Any) -> bool:
+    return value == "" or (not isinstance(value, str) and not np.isfinite(value))
+
+
+def run(job: Job) -> Iterator[Outcome]:
+    """A row per run; arrays: its course, a number per record."""
+    for stack in stacks(job.runs):
+        for one, followed in zip(stack, follow(job, stack), strict=True):
+            yield Outcome(one, followed.ended, numbers(job, one, followed), followed.arrays())
+            job.progress(1)
+
+
+if __name__ == "__main__":
+    each_run(run)
