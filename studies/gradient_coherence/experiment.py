@@ -26,7 +26,9 @@ DETERMINANTS = ("gap", "train_loss", "test_loss", *(name for name in _FOUND if n
 ENDS = ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy", "loss", "clean_loss")
 AT = "coherence_at_"  # and the loss
 NUMBERS = ("steps_done", *ENDS, "peak", "null_peak", "early_pristine_part", "least_pristine_part", "pristine_share")
-NUMBERS += ("mean_coherence", "corrupted_accuracy_equal", "test_accuracy_equal", "layer")
+EQUAL = ("corrupted_accuracy", "test_accuracy")  # also after equally many gradients
+NUMBERS += ("mean_coherence", *(f"{name}_equal" for name in EQUAL), "layer")
+AVERAGED = 100  # steps
 
 
 def determinants(
@@ -77,18 +79,26 @@ def coherence_numbers(course: Mapping[str, np.ndarray], losses: Sequence[float],
 def ending(course: Mapping[str, np.ndarray], method: str) -> dict[str, float]:
     """Accuracies and losses at the end, or at the step of best validation accuracy where a run is stopped early.
 
-    A method that reads three minibatches per update is also shown after a third of its updates, when it has computed
-    as many gradients as the others at their end.
+    Where nothing but accuracies is followed, the end is the mean over the last hundred steps, since at a constant rate
+    single steps differ. A method that reads three minibatches per update is also shown after a third of its updates,
+    when it has computed as many gradients as the others at their end.
     """
-    last = len(course["step"]) - 1
-    chosen = int(np.argmax(course["validation_accuracy"])) if method == "early" else last
-    found = {"steps_done": course["step"][chosen], **{name: course[name][chosen] for name in ENDS}}
-    equal = chosen
-    if method in MINIBATCHES:
-        equal = int(np.searchsorted(course["step"], course["step"][last] / MINIBATCHES[method]))
-    if "validation_accuracy" in course:
-        found |= {f"{name}_equal": course[name][equal] for name in ("corrupted_accuracy", "test_accuracy")}
-    return found
+    last = int(course["step"][-1])
+    if "validation_accuracy" not in course:
+        return {"steps_done": last, **{name: course[name][-1] for name in ENDS}}
+    if method == "early":
+        best = int(np.argmax(course["validation_accuracy"]))
+        found = {"steps_done": course["step"][best], **{name: course[name][best] for name in ENDS}}
+        return found | {f"{name}_equal": found[name] for name in EQUAL}
+    equal = last // MINIBATCHES.get(method, 1)
+    found = {"steps_done": last, **{name: before(course, name, last) for name in ENDS}}
+    return found | {f"{name}_equal": before(course, name, equal) for name in EQUAL}
+
+
+def before(course: Mapping[str, np.ndarray], name: str, stop: int) -> float:
+    """The mean of a number over the hundred steps up to ``stop``."""
+    step = course["step"]
+    return float(course[name][(step > stop - AVERAGED) & (step <= stop)].mean())
 
 
 def numbers(job: Job, run: Run, followed: Followed) -> dict[str, Any]:

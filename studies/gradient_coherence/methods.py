@@ -42,8 +42,12 @@ def winsorised_mean(layers: Sequence[Layer], per_cent: float) -> Weights:
         return mean_gradient(layers)
     found = []
     for layer in layers:
-        pairs = zip(layer.signals, np.broadcast_to(layer.inputs, (len(layer.signals), *layer.inputs.shape[1:])), strict=True)
-        found.append(np.stack([_winsorised(np.ascontiguousarray(d.T), np.ascontiguousarray(a.T), count) for d, a in pairs]))
+        pairs = zip(
+            layer.signals, np.broadcast_to(layer.inputs, (len(layer.signals), *layer.inputs.shape[1:])), strict=True
+        )
+        found.append(
+            np.stack([_winsorised(np.ascontiguousarray(d.T), np.ascontiguousarray(a.T), count) for d, a in pairs])
+        )
     return found
 
 

@@ -72,9 +72,7 @@ def passed(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> Pass:
     totals = powers.sum(axis=-1)
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
     signals = powers / totals[..., None]
-    np.put_along_axis(
-        signals, labels[..., None], np.take_along_axis(signals, labels[..., None], axis=-1) - 1, axis=-1
-    )
+    np.put_along_axis(signals, labels[..., None], np.take_along_axis(signals, labels[..., None], axis=-1) - 1, axis=-1)
     layers = []
     for depth in reversed(range(len(weights))):
         layers.append(Layer(signals, seen[depth]))

@@ -54,13 +54,15 @@ def thinned(steps: np.ndarray, points: int = _POINTS) -> np.ndarray:
     return np.unique(np.searchsorted(steps, wanted))
 
 
-def course_rows(results: Results) -> list[Row]:
+def course_rows(results: Results, rows: Sequence[Row]) -> list[Row]:
     """The course of every run whose coherence is followed."""
+    shares = {row["run"]: row["pristine_share"] for row in rows}
     found = []
     for one in _coherent(results):
         course = results.arrays("experiment", one)
         for place in thinned(course["step"]):
             words = {"run": one.id, "permuted": one.settings["permuted"], "seed": one.seed}
+            words["pristine_share"] = shares[one.id]
             numbers = {name: _or_empty(course[name][place]) for name in COURSE}
             found.append({**results.labels, **words, "step": int(course["step"][place]), **numbers})
     return found
@@ -120,11 +122,11 @@ def run(results: Results) -> dict[str, Rows]:
     """Five tables."""
     window = window_means(results)
     rows = [{**row, "window_coherence": window.get(row["run"], "")} for row in run_rows(results)]
-    courses = ["config", "dataset", "run", "permuted", "seed", "step", *COURSE]
+    courses = ["config", "dataset", "run", "permuted", "seed", "pristine_share", "step", *COURSE]
     return {
         "runs": rows,
         "matched": matched_rows(results, rows),
-        "course": (course_rows(results), courses),
+        "course": (course_rows(results, rows), courses),
         "determinants": (determinant_rows(results, rows), DETERMINANT_COLUMNS),
         "toy": toy_rows(results),
     }
