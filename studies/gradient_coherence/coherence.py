@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from studies.gradient_coherence.stack import Layer, inner, mean_gradient, squared_norms
 
 LATE = 100  # steps after which a peak counts: before, every network leaves the coherence that its start gave it
@@ -28,14 +27,14 @@ def m_coherence(layers: Sequence[Layer], signs: np.ndarray | None = None) -> np.
     """
     mean, each = mean_gradient(layers, signs), squared_norms(layers)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return each.shape[1] * inner(mean, mean) / each.mean(axis=-1)
+        return np.asarray(each.shape[1] * inner(mean, mean) / each.mean(axis=-1))
 
 
 def pristine_part(layers: Sequence[Layer], pristine: np.ndarray) -> np.ndarray:
-    """(M,) the part of the mean gradient's length that examples with right labels, (M, N), are behind: ⟨ḡ, ḡ_p⟩/|ḡ|²."""
+    """(M,) the part of the mean gradient that examples with right labels, (M, N), are behind: ⟨ḡ, ḡ_p⟩/|ḡ|²."""
     mean, part = mean_gradient(layers), mean_gradient(layers, pristine.astype(np.float32))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return inner(mean, part) / inner(mean, mean)
+        return np.asarray(inner(mean, part) / inner(mean, mean))
 
 
 def at_loss(losses: np.ndarray, values: np.ndarray, target: float) -> float:

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from studies.gradient_coherence.coherence import LATE, at_loss
+from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
+from studies.gradient_coherence.methods import MINIBATCHES
+from studies.gradient_coherence.study import COHERENCE
 
 from awduality.duality.pairing import nearest_pairs
 from awduality.duality.solution import solution_row
 from awduality.networks import from_weights
 from awduality.probe import LayerProbe
+from awduality.runs import Run
 from awduality.study.step import Job, Outcome, each_run
-from studies.gradient_coherence.coherence import LATE, at_loss
-from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
-from studies.gradient_coherence.methods import MINIBATCHES
-from studies.gradient_coherence.study import COHERENCE, Run
 
 _DIRECTIONS = 10  # largest eigenvalues of the layer's Hessian
 _FOUND = {"gap": "gap", "estimate": "estimate", "top_eigenvalue": "top_eigenvalue", "trace": "trace"}
@@ -25,9 +26,9 @@ DETERMINANTS = ("gap", "train_loss", "test_loss", *(name for name in _FOUND if n
 
 ENDS = ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy", "loss", "clean_loss")
 AT = "coherence_at_"  # and the loss
-NUMBERS = ("steps_done", *ENDS, "peak", "null_peak", "early_pristine_part", "least_pristine_part", "pristine_share")
+_ALONG = ("peak", "null_peak", "mean_coherence", "pristine_share", "pristine_lead", "least_pristine_part")
 EQUAL = ("corrupted_accuracy", "test_accuracy")  # also after equally many gradients
-NUMBERS += ("mean_coherence", *(f"{name}_equal" for name in EQUAL), "layer")
+NUMBERS = ("steps_done", *ENDS, *_ALONG, *(f"{name}_equal" for name in EQUAL), "layer")
 AVERAGED = 100  # steps
 
 
@@ -58,19 +59,22 @@ def stacks(runs: Sequence[Run]) -> list[list[Run]]:
     return list(found.values())
 
 
-def coherence_numbers(course: Mapping[str, np.ndarray], losses: Sequence[float], epoch: int) -> dict[str, float]:
+def coherence_numbers(
+    course: Mapping[str, np.ndarray], losses: Sequence[float], epoch: int, share: float
+) -> dict[str, float]:
     """What a run of the task coherence comes to.
 
     Args:
         course: name → one number per record.
         losses: training losses at which the coherence is wanted.
         epoch: steps of the first epoch.
+        share: of the examples, those with right labels.
     """
     step, coherence, late = course["step"], course["coherence"], course["step"] > LATE
     found = {f"{AT}{loss:g}": at_loss(course["loss"], coherence, loss) for loss in losses}
     if late.any():
         found |= {"peak": coherence[late].max(), "null_peak": course["sign_null"][late].max()}
-    found["early_pristine_part"] = course["pristine_part"][step < epoch].mean()
+    found["pristine_lead"] = course["pristine_part"][step < epoch].mean() - share
     found["least_pristine_part"] = course["pristine_part"].min()
     found["mean_coherence"] = float(np.trapezoid(coherence, step) / max(step[-1], 1))
     return found
@@ -110,7 +114,7 @@ def numbers(job: Job, run: Run, followed: Followed) -> dict[str, Any]:
     found["pristine_share"] = (labels == true).mean()
     if settings["task"] == COHERENCE:
         epoch = settings["train_size"] // settings["batch_size"]
-        found |= coherence_numbers(course, job.asked["matched_losses"], epoch)
+        found |= coherence_numbers(course, job.asked["matched_losses"], epoch, found["pristine_share"])
     elif followed.at_target is not None and settings["method"] != "early":
         inputs, _ = job.split.train(settings["train_size"])
         clean = labels == true

@@ -7,14 +7,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from awduality.figures.style import PAGE, letter
 from studies.gradient_coherence.study import MEMORISATION
 
+from awduality.figures.style import PAGE, letter
+
+Colour = tuple[float, float, float]
 _GRID = 60  # losses, or steps, at which runs are summarised
 _NULL = "0.88"
-_METHODS = (("normed", "plain steps of\nlength at {:g}%"), ("early", "stopped early"), ("m3", "median of 3"))
-_METHODS += (("rm3", "rolling median of 3"), ("mean3", "mean of 3"))
+_METHODS = {"normed": "plain steps of\nlength at {:g}%", "early": "stopped early", "m3": "median of 3"}
+_METHODS |= {"rm3": "rolling median of 3", "mean3": "mean of 3"}
 
 
 def draw_coherence(course: pd.DataFrame) -> Figure:
@@ -38,7 +39,7 @@ def draw_coherence(course: pd.DataFrame) -> Figure:
     by_loss.set(xlabel="Training loss (nats)", ylabel=r"Coherence $m\alpha$")
     by_step.set(xlabel="Step + 1")
     if len(course):
-        by_step.set_ylim(bottom=0.3 * max(1e-3, course["sign_null"].quantile(0.01)))
+        by_step.set_ylim(bottom=0.1)
         by_loss.legend(title="Labels", loc="lower left")
     letter(by_loss, "a")
     letter(by_step, "b")
@@ -46,7 +47,7 @@ def draw_coherence(course: pd.DataFrame) -> Figure:
 
 
 def draw_memorisation(runs: pd.DataFrame) -> Figure:
-    """Networks trained on labels of which a share is permuted: accuracy at the end on the wrong labels, which is memorisation (a), on the right ones (b), and on the test set (c), for the plain minibatch gradient, the same winsorised at c per cent on either side, and other ways to step. Points are means over seeds with 95% intervals of Student's t, small dots single runs; the vertical line is the plain gradient. Open diamonds: what reads three minibatches per update, after as many gradients as the others."""  # noqa: E501
+    """Networks trained on labels of which a share is permuted: accuracy at the end on the wrong labels, which is memorisation (a), on the right ones (b), and on the test set (c), for the plain minibatch gradient, the same winsorised at c per cent on either side, and other ways to step. Points are means over seeds, with 95% intervals of Student's t where there are three seeds or more, small dots single runs; the vertical line is the plain gradient. Open diamonds: what reads three minibatches per update, after as many gradients as the others."""  # noqa: E501
     figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     found = runs[(runs["task"] == MEMORISATION) & (runs["permuted"] > 0)] if len(runs) else runs
@@ -93,7 +94,7 @@ def draw_pristine(course: pd.DataFrame) -> Figure:
     return figure
 
 
-def _colours(count: int) -> list[tuple[float, float, float]]:
+def _colours(count: int) -> list[Colour]:
     palette = sns.color_palette("colorblind", 4)
     return [palette[0], palette[1], palette[3], palette[2]][:count]
 
@@ -116,34 +117,40 @@ def _at_steps(rows: pd.DataFrame, steps: np.ndarray, name: str) -> np.ndarray:
     return np.asarray(np.interp(np.log(steps), np.log(rows["step"] + 1), rows[name], right=np.nan))
 
 
-def _band(axes: Axes, x: np.ndarray, values: list[np.ndarray], colour: object, label: str | None = None) -> None:
+def _band(axes: Axes, x: np.ndarray, values: list[np.ndarray], colour: Colour, label: str | None = None) -> None:
     """The median of runs, and the range that they span, where at least half of them are."""
     table = pd.DataFrame(values)
     kept = (table.notna().sum() >= len(values) / 2).to_numpy()
     low, middle, high = (getattr(table, name)().to_numpy()[kept] for name in ("min", "median", "max"))
-    axes.fill_between(x[kept], low, high, color=colour, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
-    axes.plot(x[kept], middle, color=colour, label=label)  # type: ignore[arg-type]
+    axes.fill_between(x[kept], low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(x[kept], middle, color=colour, label=label)
 
 
-def _arms(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame, tuple[float, float, float]]]:
+def _arms(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame, Colour]]:
     """Name, runs and colour of every method: plain and winsorised by c, then the others."""
     if runs.empty:
         return []
     colours = sns.color_palette("colorblind", 8)
     arms = []
-    for level, rows in runs[runs["method"] == "mean"].groupby("per_cent"):
-        arms.append((f"winsorised {level:g}%" if level else "plain", rows, colours[0] if level else (0.0, 0.0, 0.0)))
-    for (method, words), colour in zip(_METHODS, [colours[1], colours[2], *[colours[4]] * 3], strict=True):
-        for level, rows in runs[runs["method"] == method].groupby("per_cent"):
+    for level, rows in _by_level(runs, "mean"):
+        words = f"winsorised {level:g}%" if level else "plain"
+        arms.append((words, rows, colours[0] if level else (0.0, 0.0, 0.0)))
+    for (method, words), colour in zip(_METHODS.items(), [colours[1], colours[2], *[colours[4]] * 3], strict=True):
+        for level, rows in _by_level(runs, method):
             arms.append((words.format(level), rows, colour))
     return arms
 
 
+def _by_level(runs: pd.DataFrame, method: str) -> list[tuple[float, pd.DataFrame]]:
+    rows = runs[runs["method"] == method]
+    return [(level, rows[rows["per_cent"] == level]) for level in sorted(rows["per_cent"].unique())]
+
+
 def _half(values: np.ndarray) -> float:
-    """Half a 95% interval of Student's t for the mean."""
+    """Half a 95% interval of Student's t for the mean; nothing where there are too few values to speak of one."""
     from scipy.stats import t
 
     kept = values[np.isfinite(values)]
-    if len(kept) < 2:
+    if len(kept) < 3:
         return 0.0
     return float(t.ppf(0.975, len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept)))

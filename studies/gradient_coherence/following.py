@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-
-from awduality.study.step import Job
 from studies.gradient_coherence.coherence import LATE, m_coherence, pristine_part
 from studies.gradient_coherence.methods import Update
 from studies.gradient_coherence.stack import Weights, accuracy, initial_weights, minibatches, passed
-from studies.gradient_coherence.study import COHERENCE, Run
+from studies.gradient_coherence.study import COHERENCE
+
+from awduality.runs import Run
+from awduality.study.step import Job
 
 _OFTEN = 5  # steps between records where only accuracies are taken
 
@@ -85,7 +85,7 @@ class _Stack:
         self._signs = [job.stream("signs", run) for run in runs] if settings["task"] == COHERENCE else []
         self._update = Update(settings["method"], settings["per_cent"])
         self._rate = np.float32(settings["learning_rate"])
-        self._places = np.arange(len(runs))  # of these networks among the runs
+        self._places = list(range(len(runs)))  # of these networks among the runs
         self._test, self._target = split.test, job.asked["target_loss"]
         start = settings["train_size"]
         stop = start + job.asked["validation"]
@@ -131,11 +131,11 @@ class _Stack:
     def stop_learned(self, found: Sequence[Followed]) -> int:
         """Take networks out of the stack that classify every training example as labelled; how many remain."""
         learned = np.array([found[place].course["accuracy"][-1] == 1 for place in self._places])
-        for place in self._places[learned]:
-            found[place].ended = "converged"
         kept = np.flatnonzero(~learned)
         if learned.any():
-            self._places = self._places[kept]
+            for row in np.flatnonzero(learned):
+                found[self._places[row]].ended = "converged"
+            self._places = [self._places[row] for row in kept]
             self._weights = [matrix[kept] for matrix in self._weights]
             self._labels, self._pristine = self._labels[kept], self._pristine[kept]
             self._update.keep(kept)
@@ -146,9 +146,9 @@ def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """(M,) means of (M, N) values over those chosen; NaN where none is."""
     count = chosen.sum(axis=1)
     total = (values * chosen).sum(axis=1, dtype=float)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0))
 
 
-def weights_by_name(weights: Sequence[np.ndarray]) -> Mapping[str, Any]:
-    """The weights of one network as the library calls them: fc1, fc2, …"""
+def weights_by_name(weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights of one network as the library calls them: fc1, fc2 and so on."""
     return {f"fc{depth}": matrix for depth, matrix in enumerate(weights, 1)}

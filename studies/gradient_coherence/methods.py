@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from studies.gradient_coherence.stack import Layer, Pass, Weights, inner, mean_gradient
 
 from awduality.errors import InputError
-from studies.gradient_coherence.stack import Layer, Pass, Weights, inner, mean_gradient
 
 MINIBATCHES = {"m3": 3, "mean3": 3}
 """Method → minibatches per update, if more than one."""
@@ -65,12 +65,12 @@ def normed(layers: Sequence[Layer], per_cent: float) -> Weights:
     plain, short = mean_gradient(layers), winsorised_mean(layers, per_cent)
     length = inner(plain, plain)
     factor = np.sqrt(np.divide(inner(short, short), length, out=np.zeros_like(length), where=length > 0))
-    return [gradient * factor.astype(gradient.dtype)[:, None, None] for gradient in plain]
+    return [np.asarray(gradient * factor.astype(gradient.dtype)[:, None, None]) for gradient in plain]
 
 
 def median_of_three(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
     """The median of three numbers, coordinate by coordinate."""
-    return np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
+    return np.asarray(np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third)))
 
 
 class Update:

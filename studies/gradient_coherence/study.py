@@ -22,9 +22,9 @@ _SETTINGS = {
     "method": Setting(
         str,
         "Method",
-        source="how a step is made of minibatches: their mean gradient, winsorised at c; the plain mean with the length "
-        "that winsorising at c would have given it; plain steps, stopped where a validation set is classified best; the "
-        "median of three successive minibatches, one update per three or an update per minibatch; the mean of three",
+        source="how a step is made of minibatches: their mean gradient, winsorised at c; the plain mean with the "
+        "length that winsorising at c would have given it; plain steps, stopped where a validation set is classified "
+        "best; the median of three successive minibatches, one update per three, or one per minibatch; their mean",
         choices={
             "mean": "mean gradient",
             "normed": "plain steps of winsorised length",
@@ -75,8 +75,8 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
         for size in _listed(experiment["train_size"]):
             if size + asked["validation"] > pool:
                 yield (
-                    f"{where}.train_size: got {size}, which with {asked['validation']} validation examples is more than "
-                    f"data.pool.count, {pool}: raise one or lower the other"
+                    f"{where}.train_size: got {size}, which with {asked['validation']} validation examples is more "
+                    f"than data.pool.count, {pool}: raise one or lower the other"
                 )
             yield from (
                 f"{where}.batch_size: got {batch}, which does not divide train_size {size}: choose one that does"

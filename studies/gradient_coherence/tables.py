@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
-from awduality.study.tables import Planned, Results, Row, Rows, run_rows, table_step
 from studies.gradient_coherence.experiment import AT, DETERMINANTS
 from studies.gradient_coherence.study import COHERENCE, MEMORISATION
 from studies.gradient_coherence.toy import LIMITS, unseen_loss
+
+from awduality.study.tables import Planned, Results, Row, Rows, run_rows, table_step
 
 _POINTS = 100  # of a course, evenly on a logarithmic scale of steps
 _WINDOW = 40  # steps over which coherence is compared at equal times

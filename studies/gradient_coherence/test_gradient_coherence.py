@@ -8,13 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from awduality.data.sources import load
-from awduality.data.splits import split_arrays
-from awduality.errors import InputError
-from awduality.files import write_arrays
-from awduality.runs import Run
-from awduality.study.step import Job
 from studies.gradient_coherence import toy
 from studies.gradient_coherence.coherence import at_loss, m_coherence, pristine_part
 from studies.gradient_coherence.experiment import coherence_numbers, determinants, ending, run
@@ -22,8 +15,8 @@ from studies.gradient_coherence.following import permuted_labels
 from studies.gradient_coherence.methods import Update, clipped, median_of_three, normed, winsorised_mean
 from studies.gradient_coherence.stack import (
     Layer,
-    inner,
     initial_weights,
+    inner,
     mean_gradient,
     minibatches,
     passed,
@@ -31,6 +24,13 @@ from studies.gradient_coherence.stack import (
 )
 from studies.gradient_coherence.study import canonical
 from studies.gradient_coherence.tables import thinned
+
+from awduality.data.sources import load
+from awduality.data.splits import split_arrays
+from awduality.errors import InputError
+from awduality.files import write_arrays
+from awduality.runs import Run
+from awduality.study.step import Job
 
 WIDTHS = (6, 5, 4, 3)
 
@@ -284,15 +284,15 @@ def test_the_peak_and_that_of_the_null_are_taken_over_the_same_late_records():
     steps = np.array([0.0, 50, 120, 140])
     course = {"step": steps, "loss": np.ones(4), "coherence": np.array([9.0, 8, 5, 6])}
     course |= {"sign_null": np.array([7.0, 1, 2, 1]), "pristine_part": np.array([0.6, 0.8, 0.4, 0.2])}
-    found = coherence_numbers(course, [2.0], 20)
+    found = coherence_numbers(course, [2.0], 20, 0.5)
     assert (found["peak"], found["null_peak"]) == (6, 2)
-    assert (found["early_pristine_part"], found["least_pristine_part"]) == (0.6, 0.2)
+    assert (found["pristine_lead"], found["least_pristine_part"]) == (pytest.approx(0.1), 0.2)
     assert found["mean_coherence"] == pytest.approx((50 * 8.5 + 70 * 6.5 + 20 * 5.5) / 140)
 
 
 def test_early_stopping_ends_where_validation_was_best_and_medians_also_after_as_many_gradients():
     steps = np.arange(0.0, 305, 5)
-    course = {name: steps / 1000 for name in ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy")}
+    course = dict.fromkeys(("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy"), steps / 1000)
     course |= {"step": steps, "loss": steps, "clean_loss": steps, "validation_accuracy": -np.abs(steps - 45)}
     assert ending(course, "early")["steps_done"] == 45
     assert ending(course, "early")["test_accuracy"] == pytest.approx(0.045)
