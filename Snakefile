@@ -31,12 +31,22 @@ for study_name, study_config in OTHERS.items():
 
     module:
         name: study_name
-        snakefile: "workflow/rules/study.smk"
-        config: study_config
+        snakefile:
+            "workflow/rules/study.smk"
+        config:
+            study_config
 
     use rule * from study_name as study_rules*
 
+
 # snakefmt: on
+
+
+finished = attach(workflow, came_out, shown=("audit",))
+
+
+onsuccess:
+    finished()
 
 
 rule all:

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     function, known = arguments.function or arguments.figure, drawing_functions(arguments.study)
     if function not in known:
         raise InputError(
-            f"{FOLDER}/{arguments.study}/figures.py draws no {function!r}: wanted one of {', '.join(known)}, or another "
-            "--study, or the --function that draws this figure"
+            f"{FOLDER}/{arguments.study}/figures.py draws no {function!r}: wanted one of {', '.join(known)}, or "
+            "another --study, or the --function that draws this figure"
         )
     apply_style()
     draw = getattr(module(arguments.study, "figures"), f"draw_{function}")

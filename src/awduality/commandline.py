@@ -29,7 +29,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     if step is not None:
         parser.add_argument("--record", type=Path, help="where the record of this step goes (JSON); by default nowhere")
         parser.add_argument(
-            "--after", nargs="+", type=Path, default=[], help="records of the steps that made the inputs"
+            "--after", nargs="*", type=Path, default=[], help="records of the steps that made the inputs"
         )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)

@@ -212,11 +212,13 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         source, folder = config["data"]["source"], config["data"].get("folder")
         if source == "image_folder" and folder is None:
             yield (
-                "data.folder: got none, wanted the folder or .tar file of your images, since data.source is image_folder"
+                "data.folder: got none, wanted the folder or .tar file of your images, since data.source is "
+                "image_folder"
             )
         if source != "image_folder" and folder is not None:
             yield (
-                f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set image_folder"
+                f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set "
+                "image_folder"
             )
     if "network" in config:
         known_layers = layer_names(config["network"]["hidden_layers"])

@@ -25,12 +25,19 @@ from awduality.ledger import FileEntry, Ledger, current
 FORMAT = "awduality-record/1"
 DATA_ROOT, OUTSIDE = "$AWDUALITY_DATA/", "(outside)/"  # how names of files outside the project begin
 
-PLUMBING = tuple(
+LOADED = tuple(
     f"src/awduality/{name}.py"
-    for name in (
-        *("__init__", "commandline", "config", "environment", "errors", "files", "ledger", "records"),
-        *(f"study/{part}" for part in ("__init__", "contract", "discovery", "jobs", "plan", "schema", "step")),
-    )
+    for name in ("__init__", "commandline", "environment", "errors", "files", "ledger", "records")
+)
+"""Code that every job loads."""
+
+PLUMBING = (
+    *LOADED,
+    "src/awduality/config.py",
+    *(
+        f"src/awduality/study/{name}.py"
+        for name in ("__init__", "contract", "discovery", "jobs", "plan", "schema", "step")
+    ),
 )
 """Code that plans, carries numbers about and says where they come from: no part of a figure's id, nor of what is
 committed, and its edit runs nothing again."""

@@ -14,8 +14,6 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
-from studies.learners.looks import Line, counted, legend_columns, lines
-from studies.learners.matched import compared, first_layer, matched_pairs
 
 from awduality.claims.statistics import mean_interval
 from awduality.figures.style import (
@@ -28,6 +26,8 @@ from awduality.figures.style import (
     plain_log_ticks,
     wrapped,
 )
+from studies.learners.looks import Line, counted, legend_columns, lines
+from studies.learners.matched import compared, first_layer, matched_pairs
 
 _DODGE = 1.035  # between the lines of a panel, on a logarithmic axis
 _PLANES = (

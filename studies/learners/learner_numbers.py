@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from studies.learners import numbers
-
 from awduality.study.tables import Results, Rows, table_step
+from studies.learners import numbers
 
 
 def run(found: Results) -> dict[str, Rows]:

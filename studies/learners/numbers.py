@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from studies.learners.matched import in_experiment, matched_pairs
 
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json, read_table
 from awduality.learners import SETTINGS
 from awduality.study.tables import labels_of
+from studies.learners.matched import in_experiment, matched_pairs
 
 Row = dict[str, Any]
 

@@ -14,11 +14,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
-from studies.learners.looks import ALGORITHM_COLOURS, Line, counted, legend_columns, lines, setting_in_words
-from studies.learners.matched import first_layer, in_experiment
 
 from awduality.figures.style import PAGE, draw_nothing, letter, plain_log_ticks, wrapped
 from awduality.learners import ALGORITHMS
+from studies.learners.looks import ALGORITHM_COLOURS, Line, counted, legend_columns, lines, setting_in_words
+from studies.learners.matched import first_layer, in_experiment
 
 _POINTS = {"ssgd": "o", "dpsgd": "s", "initial": "D"}
 _LEVELS = 24  # of filled contours

@@ -79,7 +79,8 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, experiment in asked["experiments"].items():
         where = f"learners.experiments.{name}"
         if ("ssgd_star" in experiment["algorithm"]) != bool(experiment.get("noise")):
-            yield f"{where}.noise: got {experiment.get('noise')}, wanted values where ssgd_star is trained, and only there"
+            noise = experiment.get("noise")
+            yield f"{where}.noise: got {noise}, wanted values where ssgd_star is trained, and only there"
             continue
         runs = experiment_runs(STUDY, experiment)
         for batch, count in sorted({(run.settings["total_batch"], run.settings["learners"]) for run in runs}):
@@ -98,7 +99,15 @@ STUDY = Study(
     ),
     settings=_SETTINGS,
     shared=_SHARED,
-    experiments=("large", "moderate", "small", "extreme", "mild", "mixings"),
+    about="Many learners: synchronous and decentralised SGD",
+    experiments={
+        "large": "rate × batch large",
+        "moderate": "between",
+        "small": "small",
+        "extreme": "so large that SSGD fails, with SSGD*",
+        "mild": "not so large, with SSGD*; on MNIST these two are the settings with recorded results",
+        "mixings": "ways of mixing",
+    },
     inherits=("data", "network", "layers"),
     steps=(
         Step(
@@ -125,6 +134,7 @@ STUDY = Study(
             each="study",
             tables=("runs", "course", "samples"),
         ),
+        Step("determinants", reads=("target_loss",), each="study", of_tables=("runs",), tables=("determinants",)),
         Step("surface", reads=("train_size",), after=("train_learners",), each="study", data=True, tables=("surface",)),
     ),
     judged=("runs", "course", "samples"),

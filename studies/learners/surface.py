@@ -6,12 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.learners.matched import MATCHED
-
 from awduality.device import choose_device
 from awduality.learners import SETTINGS
 from awduality.study.tables import Results, Rows, table_step
 from awduality.training.surface import SAMPLES, Plane, surface
+from studies.learners.matched import MATCHED
 
 COLUMNS = ("config", "dataset", "samples", *SETTINGS, "seed", "x", "y", "train_loss", "test_error", "point")
 

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
-from studies.sweeps.study import FACTORS
 
 from awduality.figures.style import PAGE, describe, format_value, letter, value_colours, wrapped
+from studies.sweeps.study import FACTORS
 
 _PARTS = {
     "gap": ("Gap", "black", "o"),

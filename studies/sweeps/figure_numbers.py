@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from awduality.duality import controls, summary
+from awduality.study.tables import Results, Rows, table_step
 from studies.sweeps import numbers
 from studies.sweeps.null_numbers import null_curve_rows, null_run_rows, read_nulls
 from studies.sweeps.study import FACTORS
-
-from awduality.duality import controls, summary
-from awduality.study.tables import Results, Rows, table_step
 
 
 def _columns(names: list[str], *measures: str) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from studies.sweeps.study import FACTORS
-from studies.sweeps.verdicts import MEASURES, draw_cell
 
 from awduality.figures.effects import legend_handles
 from awduality.figures.style import PAGE, draw_nothing, letter
+from studies.sweeps.study import FACTORS
+from studies.sweeps.verdicts import MEASURES, draw_cell
 
 Claim = Mapping[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import seaborn as sns
+
 from studies.sweeps.study import BASELINE, FACTORS
 
 _MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "h")

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from studies.sweeps.numbers import spread
-from studies.sweeps.study import BASELINE
 
 from awduality.duality.controls import COLUMNS
 from awduality.files import read_arrays, read_frame, read_json
+from studies.sweeps.numbers import spread
+from studies.sweeps.study import BASELINE
 
 Row = dict[str, Any]
 

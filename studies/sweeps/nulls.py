@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from studies.sweeps.geometry import analysis_of
-
 from awduality.duality.controls import COLUMNS, controls
 from awduality.study.step import Job, Outcome, arrays_of, each_run
+from studies.sweeps.geometry import analysis_of
 
 
 def run(job: Job) -> Iterator[Outcome]:

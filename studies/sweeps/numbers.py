@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from studies.sweeps.study import FACTORS, sweeps
 
 from awduality.claims.statistics import mean_interval, slopes, sweep_series
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_frame, read_json
 from awduality.study.tables import labels_of
+from studies.sweeps.study import FACTORS, sweeps
 
 Row = dict[str, Any]
 

@@ -13,7 +13,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from studies.sweeps.looks import factor_colours, factor_label, factor_markers
 
 from awduality.figures.style import (
     COLUMN,
@@ -24,6 +23,7 @@ from awduality.figures.style import (
     plain_log_ticks,
     wrapped,
 )
+from studies.sweeps.looks import factor_colours, factor_label, factor_markers
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -106,6 +106,14 @@ def drawn(config: Mapping[str, Any], found: Mapping[str, Drawn]) -> Mapping[str,
     return figures | {name: found[name] for name in shown}
 
 
+def swept_rows(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The tables that have a row per value of a sweep, with the number of its runs."""
+    return {
+        f"{factor}-gap": [{"value": value, "runs": config["seeds"]} for value in values]
+        for factor, values in sweeps(config).items()
+    }
+
+
 def problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Values that are each in range, but not together."""
     pool = config["data"]["pool"]["count"]
@@ -140,6 +148,7 @@ STUDY = Study(
         2023,
         "10.1038/s42256-023-00700-x",
     ),
+    about="Regularization schemes, one factor at a time",
     settings=FACTORS,
     inherits=("data", "network", "layers"),
     keys=("seeds", "train_together", "defaults", "sweeps", "training", "geometry"),
@@ -168,6 +177,7 @@ STUDY = Study(
             after=("train",),
             data=True,
             only=BASELINE,
+            rows=None,
             of="converged",
             gpu="if demanded",
         ),
@@ -186,5 +196,6 @@ STUDY = Study(
     expand=runs,
     group=group,
     figures=drawn,
+    rows=swept_rows,
     problems=problems,
 )

@@ -1,4 +1,4 @@
-"""Train a shard: a factor's values for a block of seeds, or the baseline, as one ensemble; or several shards at once."""
+"""Train shards: a factor's values for a block of seeds, or the baseline; several shards as one ensemble."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from studies.sweeps.study import FACTORS
 
 from awduality.claims.report import first_layer
 from awduality.figures.effects import COLOURS, legend_handles
 from awduality.figures.style import PAGE, describe, draw_nothing, letter, wrapped
+from studies.sweeps.study import FACTORS
 
 Claim = Mapping[str, Any]
 

@@ -28,6 +28,7 @@ from awduality.errors import InputError
 from awduality.records import without_plumbing
 from awduality.study.discovery import DEFAULT, captions, closure, size_files
 from awduality.study.jobs import CLAIMS_SCHEMA, Jobs
+from awduality.study.terminal import attach
 
 ENVIRONMENT = str(ROOT / "environment.yml")
 DEFAULTS = ("config/config.yaml", "workflow/schemas/config.schema.yaml")
@@ -74,6 +75,14 @@ def data_options(data):
     found = ["--source", data["source"], "--permutation-seed", data["permutation_seed"]]
     found += [] if data.get("folder") is None else ["--folder", data["folder"]]
     return found + ["--standardised"] * data.get("standardised", False)
+
+
+def came_out():
+    """What a person is told at the end of a run: verdicts, where the figures are, and what to do next."""
+    from awduality.claims.closing import closing, judged_in
+
+    configs = [asked_config()[0], *(entry["resolved"] for entry in other_configs().values())]
+    return closing([one for config in configs if (one := judged_in(config))])
 
 
 def as_json(value):

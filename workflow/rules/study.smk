@@ -6,23 +6,14 @@ include: "common.smk"
 
 CONFIG, FILES = asked_config()
 JOBS = Jobs.of(CONFIG)
-ALL_JOBS = JOBS.jobs()
+ALL_JOBS = JOBS.jobs
 CAPTIONS = captions(JOBS.name)
 RESULTS, FIGURES = Path(JOBS.results), Path(JOBS.figures)
 LOGS = Path("logs") / CONFIG["name"]
 STUDY_FILE = f"studies/{JOBS.name}/study.py"
 KINDS = [path for path in [f"studies/{JOBS.name}/kinds.py"] if (ROOT / path).is_file()]
 PRIORITY = 10 * (JOBS.name == DEFAULT)  # the main paper's figures first
-
-
-def record(job):
-    """The record of a job: what it read, ran and wrote."""
-    return JOBS.record(job)
-
-
-def records(job):
-    """The records that a job names."""
-    return [record(earlier) for earlier in ALL_JOBS[job].after]
+record, records = JOBS.record, JOBS.records
 
 
 rule plan:
@@ -33,9 +24,9 @@ rule plan:
         record=record("plan"),
     log:
         LOGS / "plan.log",
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         config=as_json(CONFIG),
         sources=FILES,
@@ -44,7 +35,7 @@ rule plan:
     shell:
         "python scripts/plan.py --config {params.config:q} --sources {params.sources:q}"
         " --config-out {output.config} --plan-out {output.plan} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 if JOBS.has_data:
@@ -57,9 +48,9 @@ if JOBS.has_data:
             record=record("prepare_data"),
         log:
             LOGS / "prepare_data.log",
+        priority: PRIORITY
         conda:
             ENVIRONMENT
-        priority: PRIORITY
         params:
             options=data_options(CONFIG["data"]),
             pool=as_json(CONFIG["data"]["pool"]),
@@ -70,67 +61,63 @@ if JOBS.has_data:
             "python scripts/prepare_data.py {params.options:q}"
             " --pool {params.pool:q} --test {params.test:q} --smallest-train-size {params.smallest}"
             " --split-out {output.split} --card-out {output.card} --record {output.record}"
-            " 2>&1 | tee {log}"
+            " > {log} 2>&1"
 
 
 # A rule per step: of every shard, of all shards together, or of the study.
 for step in JOBS.study.steps:
-
-    def job_of(wildcards, step=step):
-        return f"{step.name}-{wildcards.shard}" if "shard" in wildcards.keys() else step.name
-
     if step.each == "study":
 
         rule:
+            """A step of the study: from the results of all shards to tables beside the figures."""
             name:
                 step.name
             input:
                 ALL_JOBS[step.name].inputs,
-                split=JOBS.split if step.data else [],
                 after=records(step.name),
             output:
                 tables=ALL_JOBS[step.name].outputs,
                 record=record(step.name),
             log:
                 LOGS / f"{step.name}.log",
+            priority: PRIORITY
             conda:
                 ENVIRONMENT
-            priority: PRIORITY
             threads: 1
             params:
                 module=f"studies.{JOBS.name}.{step.name}",
-                results=RESULTS,
+                sources=lambda wildcards, step=step: JOBS.sources(step),
                 figures=FIGURES,
-                before=[f"{name}={RESULTS / JOBS.step(name).place}" for name in step.after],
-                split=["--split", JOBS.split] if step.data else [],
                 asked=as_json(JOBS.asked(step)),
                 code=code(JOBS.script(step)),
             shell:
-                "python -m {params.module} --results {params.results} --asked {params.asked:q} {params.split}"
-                " --before {params.before} --out {params.figures}"
+                "python -m {params.module} {params.sources} --asked {params.asked:q} --out {params.figures}"
                 " --record {output.record} --after {input.after}"
-                " 2>&1 | tee {log}"
+                " > {log} 2>&1"
 
     else:
 
         rule:
+            """A step of a shard: a row per run, and the arrays behind it."""
             name:
                 step.name
             input:
-                lambda wildcards, of=job_of: ALL_JOBS[of(wildcards)].inputs,
-                after=lambda wildcards, of=job_of: records(of(wildcards)),
+                lambda wildcards, step=step: JOBS.job(step, wildcards.get("shard")).inputs,
+                after=lambda wildcards, step=step: records(JOBS.job_of(step, wildcards.get("shard"))),
             output:
-                made=JOBS.made(step) if JOBS.together(step) else [
-                    RESULTS / step.place / f"{{shard}}.{suffix}" for suffix in ("csv", "safetensors")
-                ],
+                made=(
+                    JOBS.made(step)
+                    if JOBS.together(step)
+                    else [RESULTS / step.place / f"{{shard}}.{suffix}" for suffix in ("csv", "safetensors")]
+                ),
                 record=record(step.name if JOBS.together(step) else f"{step.name}-{{shard}}"),
-            wildcard_constraints:
-                shard="|".join(map(re.escape, JOBS.shards_of(step))),
             log:
                 LOGS / (f"{step.name}.log" if JOBS.together(step) else f"{step.name}/{{shard}}.log"),
+            wildcard_constraints:
+                shard="|".join(map(re.escape, JOBS.shards_of(step))),
+            priority: PRIORITY + (not step.after)  # long jobs first, so that no core is idle at the end
             conda:
                 ENVIRONMENT
-            priority: PRIORITY + (not step.after)  # long jobs first, so that no core is idle at the end
             threads: 1
             resources:
                 gpu=lambda wildcards, step=step: gpu_request(step),
@@ -140,13 +127,13 @@ for step in JOBS.study.steps:
                 before=[f"{name}={RESULTS / JOBS.step(name).place}" for name in step.after],
                 split=["--split", JOBS.split] if step.data else [],
                 asked=as_json(JOBS.asked(step)),
-                shards=lambda wildcards, of=job_of: as_json(ALL_JOBS[of(wildcards)].parameters["shards"]),
+                shards=lambda wildcards, step=step: as_json(JOBS.job(step, wildcards.get("shard")).parameters["shards"]),
                 code=code(JOBS.script(step)),
             shell:
                 "python -m {params.module} --shards {params.shards:q} --asked {params.asked:q} {params.split}"
                 " --before {params.before} --out {params.out}"
                 " --record {output.record} --after {input.after}"
-                " 2>&1 | tee {log}"
+                " > {log} 2>&1"
 
 
 rule claims:
@@ -161,9 +148,9 @@ rule claims:
         record=record("claims"),
     log:
         LOGS / "claims.log",
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         study=JOBS.name,
         root_seed=CONFIG["root_seed"],
@@ -172,7 +159,7 @@ rule claims:
         "python scripts/claims.py --study {params.study} --claims {input.claims} --schema {input.schema}"
         " --tables {input.tables} --root-seed {params.root_seed}"
         " --claims-out {output.claims} {output.committed} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule draw:
@@ -189,20 +176,20 @@ rule draw:
         ),
         png=FIGURES / "{figure}.png",
         record=record("draw-{figure}"),
-    wildcard_constraints:
-        figure="|".join(JOBS.drawn),
     log:
         LOGS / "draw" / "{figure}.log",
+    wildcard_constraints:
+        figure="|".join(JOBS.drawn),
+    priority: PRIORITY
     conda:
         ENVIRONMENT
-    priority: PRIORITY
     params:
         options=lambda wildcards: JOBS.drawing_options(wildcards.figure),
         caption=lambda wildcards: CAPTIONS[JOBS.drawn[wildcards.figure].function],
     shell:
         "python scripts/draw.py {wildcards.figure} {params.options} --numbers {input.numbers}"
         " --svg-out {output.svg} --png-out {output.png} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule figures:
@@ -231,7 +218,7 @@ rule origin:
     shell:
         "python scripts/origin.py --config {input.config} --origin-out {output.origin}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule provenance:
@@ -251,7 +238,7 @@ rule provenance:
     shell:
         "python scripts/provenance.py --origin {input.origin} --provenance-out {output.provenance}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule seal:
@@ -267,7 +254,7 @@ rule seal:
     params:
         code=code("scripts/seal.py"),
     shell:
-        "python scripts/seal.py --record {output.record} --after {input.after}" " 2>&1 | tee {log}"
+        "python scripts/seal.py --record {output.record} --after {input.after}" " > {log} 2>&1"
 
 
 rule crate:
@@ -287,7 +274,7 @@ rule crate:
     shell:
         "python scripts/crate.py --seal {input.after} --crate-out {output.crate}"
         " --record {output.record} --after {input.after}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"
 
 
 rule audit:
@@ -299,7 +286,7 @@ rule audit:
     params:
         name=CONFIG["name"],
     shell:
-        "python scripts/audit.py {params.name} 2>&1 | tee {log}"
+        "python scripts/audit.py {params.name} > {log} 2>&1"
 
 
 rule everything:

@@ -57,7 +57,9 @@ class Step:
     """What one kind of job does: the module ``studies/<study>/<name>.py``, run for every shard, or once per study.
 
     A step per shard writes ``<folder>/<shard>.csv`` and ``.safetensors``; one per study writes ``tables`` beside the
-    figures. Rule, record and audit take its parameters from ``reads``, and its inputs from ``after`` and ``data``.
+    figures, from the results of other steps or, like claims and figures, from tables that lie there, so that a clone
+    can make it again without the run. Rule, record and audit take its parameters from ``reads``, and its inputs from
+    ``after``, ``data`` and ``of_tables``.
     """
 
     name: str
@@ -69,7 +71,8 @@ class Step:
     together: str = ""  # the key of the config that makes one job of all shards
     folder: str = ""  # among the results; by default the step's name
     tables: Sequence[str] = ()  # of a step per study: what it writes, without .csv; by default what no other step does
-    rows: Sequence[str] = ()  # a row per run and value of these keys of the config: layers, geometry.pairings
+    of_tables: Sequence[str] = ()  # of a step per study: the tables beside the figures that it makes its own from
+    rows: Sequence[str] | None = ()  # a row per run and value of these keys: layers, …; None: any number of rows
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
     purposes: Sequence[str] = ()  # random streams that every run draws from
     gpu: Literal["if there", "if demanded", "never"] = "never"  # whether jobs take turns on a GPU
@@ -93,8 +96,8 @@ EXPERIMENT = (Step("experiment"), Step("tables", after=("experiment",), each="st
 
 
 def one_shard_per_setting(run: Run, _experiments: Sequence[str]) -> str:
-    """By default a shard trains one setting, whatever asks for it."""
-    return Run(run.settings, 0).id[:8]
+    """By default a shard is one setting, whatever asks for it, and named by its values."""
+    return "-".join(map(str, run.settings.values()))
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,14 @@ class Study:
     paper: Paper
     settings: Mapping[str, Setting]  # what runs differ in
     shared: Mapping[str, Setting] = field(default_factory=dict)  # what all runs of a config share
-    experiments: Sequence[str] = ()  # names that experiments may have; by default any
+    about: str = ""  # what it asks, in a line
+    experiments: Mapping[str, str] = field(default_factory=dict)  # names that claims know, and what each is; else any
     inherits: Sequence[str] = ()  # sections of config/config.yaml: data, network, layers
     steps: Sequence[Step] = EXPERIMENT
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
+    cost: Mapping[str, str] = field(default_factory=dict)  # size → how long it takes on two cores, as measured
     keys: Sequence[str] = ()  # top-level keys of its configs, where they are not one section with the study's name
     smallest: Callable[[Config], int] = lambda config: int(config["data"]["pool"]["count"])  # with every class: samples
     canonical: Callable[[Settings], Settings] = dict  # neutral values for what another setting makes unused
@@ -117,4 +122,5 @@ class Study:
     expand: Callable[[Config], Iterator[tuple[str, Run]]] | None = None  # (experiment, run), where lists do not cross
     group: Callable[[Run, Sequence[str]], str] = one_shard_per_setting  # run, experiments → name of its shards
     figures: Callable[[Config, Mapping[str, Drawn]], Mapping[str, Drawn]] = lambda _, found: found
+    rows: Callable[[Config], Mapping[str, Sequence[Mapping[str, Any]]]] = lambda _: {}  # table → rows it must have
     problems: Callable[[Config], Iterable[str]] = lambda _: ()  # what no range can say of a config

@@ -97,7 +97,7 @@ def size_files(size: str) -> dict[str, str]:
 
 
 def figures(name: str, config: Mapping[str, Any]) -> dict[str, Drawn]:
-    """Figure → how it is drawn: ``draw_<figure>(<table>, …)`` in ``figures.py``, as its parameters say; nothing runs."""
+    """Figure → how it is drawn: ``draw_<figure>(<table>, …)`` in ``figures.py``; nothing of it runs."""
     found = {function: Drawn(function, tables) for function, tables in drawing_functions(name).items()}
     return dict(study(name).figures(config, found))
 
@@ -139,7 +139,7 @@ def _table(parameter: str) -> str:
 
 
 def foreign_imports(path: Path) -> Iterator[str]:
-    """What a file and the files of the project that it imports take from neither the standard library nor the project."""
+    """What a file, with what it imports of the project, takes from neither the standard library nor the project."""
     seen, queue = set(), [path]
     while queue:
         file = queue.pop()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
 from awduality.study.discovery import FOLDER, claims_file, figures, study, study_of
@@ -108,8 +110,16 @@ class Jobs:
         named = {table for step in self.study.steps for table in step.tables}
         return sorted({*read, *self.study.judged} - named - {"claims.json"})
 
-    def job_of(self, step: Step, shard: str) -> str:
-        """The job that does a step for a shard."""
+    def records(self, job: str) -> list[str]:
+        """The records that a job names."""
+        return [self.record(earlier) for earlier in self.jobs[job].after]
+
+    def job(self, step: Step, shard: str | None) -> Job:
+        """The job that does a step for a shard, or for all."""
+        return self.jobs[self.job_of(step, shard)]
+
+    def job_of(self, step: Step, shard: str | None) -> str:
+        """The name of the job that does a step for a shard, or for all."""
         return step.name if step.each == "study" or self.together(step) else f"{step.name}-{shard}"
 
     def jobs_of(self, step: Step) -> list[str]:
@@ -128,6 +138,11 @@ class Jobs:
         return [step for step in self.study.steps if step.each == "study"]
 
     @property
+    def derived(self) -> list[Step]:
+        """The steps that make tables from tables beside the figures."""
+        return [step for step in self.per_study if step.of_tables]
+
+    @property
     def tables(self) -> list[str]:
         """The files of all tables beside the figures, sorted."""
         return sorted(path for step in self.per_study for path in self.made(step))
@@ -143,10 +158,15 @@ class Jobs:
             found[key.rpartition(".")[2]] = place
         return {**found, "root_seed": self.config["root_seed"]}
 
+    def purpose(self, name: str) -> str:
+        """The full name of a random stream that a step declares: the study's own, unless the library's."""
+        return name if name in PURPOSES else f"{self.name}/{name}"
+
     def described(self, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         """Shards as a command line says them: shard → settings, each with its seeds."""
         return {name: _described(self.shards[name]) for name in names}
 
+    @cached_property
     def jobs(self) -> dict[str, Job]:
         """Every job up to the seal, in the order in which they may run."""
         config = self.config
@@ -159,7 +179,7 @@ class Jobs:
             found |= self._of_shards(step)
         for step in self.per_study:
             found[step.name] = self._of_study(step)
-        upstream = list(found)
+        upstream = [name for name in found if name not in {step.name for step in self.derived}]
         judged = [f"{self.figures}/{table}.csv" for table in self.study.judged]
         verdicts = (f"{self.results}/claims.json", f"{self.figures}/claims.json")
         told = {"study": self.name, "root_seed": config["root_seed"]}
@@ -170,11 +190,19 @@ class Jobs:
             found[f"draw-{figure}"] = Job("scripts/draw.py", self.drawing(figure), tables, pictures)
         origin = f"{self.figures}/origin.json"
         found["origin"] = Job("scripts/origin.py", {}, plan[:1], (origin,), upstream)
-        shown = ["claims", *(f"draw-{figure}" for figure in self.drawn)]
+        shown = [*(step.name for step in self.derived), "claims", *(f"draw-{figure}" for figure in self.drawn)]
         provenance = (f"{self.figures}/provenance.json",)
         found["provenance"] = Job("scripts/provenance.py", {}, (origin,), provenance, shown)
         found["seal"] = Job("scripts/seal.py", {}, (), (), list(found))
         return found
+
+    def sources(self, step: Step) -> list[str]:
+        """What a step per study is made from, as words of a command line."""
+        if step.of_tables:
+            return ["--tables", *self.jobs[step.name].inputs]
+        folders = [f"{name}={self.results}/{self.step(name).place}" for name in step.after]
+        split = ["--split", self.split] if step.data else []
+        return ["--results", self.results, "--before", *folders, *split]
 
     def drawing(self, figure: str) -> dict[str, Any]:
         """What the job that draws a figure is told."""
@@ -201,6 +229,9 @@ class Jobs:
         return found
 
     def _of_study(self, step: Step) -> Job:
+        if step.of_tables:
+            tables = [f"{self.figures}/{table}.csv" for table in step.of_tables]
+            return Job(self.script(step), self.asked(step), tables, self.made(step))
         before = [self.step(name) for name in step.after]
         inputs = [f"{self.results}/plan.json", f"{self.results}/config.json"]
         inputs += [self.split] if step.data else []

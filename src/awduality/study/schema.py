@@ -39,7 +39,7 @@ def section_schema(declared: Study) -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "additionalProperties": experiment,
-        "description": "What is run. A run that several experiments ask for is made once.",
+        "description": _described(declared.experiments),
     }
     if declared.experiments:
         experiments["propertyNames"] = {
@@ -55,8 +55,15 @@ def section_schema(declared: Study) -> dict[str, Any]:
         "additionalProperties": False,
         "required": [*shared, "experiments"],
         "properties": {**shared, "experiments": experiments},
-        "description": f"{declared.paper.title} ({declared.paper.authors} {declared.paper.year}).",
+        "description": f"{declared.about or declared.paper.title}. The key that makes a config one of this study.",
     }
+
+
+def _described(experiments: Mapping[str, str]) -> str:
+    known = "; ".join(f"{name}: {words}" for name, words in experiments.items())
+    return (
+        f"What is run. A run that several experiments ask for is made once.{f' Claims know {known}.' if known else ''}"
+    )
 
 
 _SEEDS = "repeats of every setting, with seed indices 0, 1, …"
@@ -64,8 +71,7 @@ _SEEDS = "repeats of every setting, with seed indices 0, 1, …"
 
 def value_schema(setting: Setting) -> dict[str, Any]:
     """The schema of one value."""
-    symbol = f" ${setting.symbol}$" if setting.symbol else ""
-    words = f"{setting.plain}{symbol}" + (f": {setting.source}" if setting.source else "")
+    words = setting.plain + (f": {setting.source}" if setting.source else "")
     found: dict[str, Any] = {"type": _TYPES[setting.kind], "description": words}
     if setting.choices:
         found = {"enum": list(setting.choices), "description": words}

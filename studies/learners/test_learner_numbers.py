@@ -2,14 +2,14 @@
 
 import itertools
 
+import learner_numbers as script
 import numpy as np
 import pandas as pd
 import pytest
-
-import learner_numbers as script
-from awduality.errors import InputError
 from awduality.figures.learner_numbers import GEOMETRY, OUTCOME, course_rows, read_study, run_rows, sample_rows
 from awduality.figures.matched import matched_pairs
+
+from awduality.errors import InputError
 from awduality.files import read_table, write_arrays, write_json, write_table
 from awduality.learners import learner_plan
 

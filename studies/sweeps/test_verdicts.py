@@ -1,7 +1,6 @@
 import json
 
 import pytest
-
 from awduality.figures.verdicts import draw_predictors, draw_verdicts
 
 

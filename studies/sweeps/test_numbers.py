@@ -3,10 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
-
-from studies.sweeps.study import FACTORS
-from awduality.figures import numbers
 from awduality.figures.numbers import (
     Results,
     direction_rows,
@@ -16,6 +12,10 @@ from awduality.figures.numbers import (
     sample_rows,
     training_rows,
 )
+from scipy.stats import t
+
+from awduality.figures import numbers
+from studies.sweeps.study import FACTORS
 
 LABELS = {"config": "digits", "dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
 

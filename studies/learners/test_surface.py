@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import surface as script
 import torch
 from torch.nn.functional import cross_entropy
 
-import surface as script
 from awduality.errors import InputError
 from awduality.files import read_table, write_arrays, write_json, write_table
 from awduality.learners import learner_plan

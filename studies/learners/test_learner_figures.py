@@ -7,18 +7,18 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
-import draw as script
-from awduality.claims.statistics import mean_interval
-from awduality.figures import learner_numbers as numbers
 from awduality.figures.catalogue import LEARNER_FIGURES, OVERVIEW
-from awduality.figures.effects import draw_effects
 from awduality.figures.learner_paths import draw_course, draw_surface
 from awduality.figures.learners import draw_grid, draw_plane
 from awduality.figures.matched import compared, first_layer, matched_pairs
 from awduality.figures.studies import draw_study
-from awduality.files import read_json, write_json, write_table
 from surface import COLUMNS as SURFACE_COLUMNS
+
+import draw as script
+from awduality.claims.statistics import mean_interval
+from awduality.figures import learner_numbers as numbers
+from awduality.figures.effects import draw_effects
+from awduality.files import read_json, write_json, write_table
 
 LABELS = {"config": "study", "dataset": "digits", "pairing": "test_to_train", "noise": 0.0, "steps": 100, "step": 90}
 STEPS = (1, 3, 10, 100)
