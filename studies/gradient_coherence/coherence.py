@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from studies.gradient_coherence.stack import Layer, inner, mean_gradient, squared_norms
 
 LATE = 100  # steps after which a peak counts: before, every network leaves the coherence that its start gave it

@@ -6,23 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from awduality.duality.determinants import MEASURES, determinants
+from awduality.runs import Run
+from awduality.study.step import Job, Outcome, each_run
 from studies.gradient_coherence.coherence import LATE, at_loss
 from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
 from studies.gradient_coherence.methods import MINIBATCHES
 from studies.gradient_coherence.study import COHERENCE
-
-from awduality.duality.pairing import nearest_pairs
-from awduality.duality.solution import solution_row
-from awduality.networks import from_weights
-from awduality.probe import LayerProbe
-from awduality.runs import Run
-from awduality.study.step import Job, Outcome, each_run
-
-_DIRECTIONS = 10  # largest eigenvalues of the layer's Hessian
-_FOUND = {"gap": "gap", "estimate": "estimate", "top_eigenvalue": "top_eigenvalue", "trace": "trace"}
-_FOUND |= {"sharpness": "sigma_g_norm", "size": "sigma_w_norm"}
-_FOUND |= {f"{name}_balanced": f"{_FOUND[name]}_balanced" for name in ("top_eigenvalue", "trace", "sharpness", "size")}
-DETERMINANTS = ("gap", "train_loss", "test_loss", *(name for name in _FOUND if name != "gap"))
 
 ENDS = ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy", "loss", "clean_loss")
 AT = "coherence_at_"  # and the loss
@@ -30,24 +21,6 @@ _ALONG = ("peak", "null_peak", "mean_coherence", "pristine_share", "pristine_lea
 EQUAL = ("corrupted_accuracy", "test_accuracy")  # also after equally many gradients
 NUMBERS = ("steps_done", *ENDS, *_ALONG, *(f"{name}_equal" for name in EQUAL), "layer")
 AVERAGED = 100  # steps
-
-
-def determinants(
-    weights: Mapping[str, np.ndarray],
-    layer: str,
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    directions: int = _DIRECTIONS,
-) -> dict[str, float]:
-    """Gap, losses, sharpness and size of one layer of one solution, in float64: ``DETERMINANTS``."""
-    precise = {name: np.asarray(array, dtype=np.float64) for name, array in weights.items()}
-    probe = LayerProbe(from_weights(precise), layer)
-    pairs = nearest_pairs(train, test)
-    row, losses = solution_row(precise, layer, probe.tensors(train), probe.tensors(test), pairs, directions)
-    found = {name: float(row[measured]) for name, measured in _FOUND.items()}
-    found["test_loss"] = float(losses.mean())
-    found["train_loss"] = found["test_loss"] - found["gap"]
-    return {name: found[name] for name in DETERMINANTS}
 
 
 def stacks(runs: Sequence[Run]) -> list[list[Run]]:
@@ -121,7 +94,7 @@ def numbers(job: Job, run: Run, followed: Followed) -> dict[str, Any]:
         layer = job.asked["layers"][0]
         weights = weights_by_name(followed.at_target)
         found |= {"layer": layer, **determinants(weights, layer, (inputs[clean], true[clean]), job.split.test)}
-    columns = [*NUMBERS, *(f"{AT}{loss:g}" for loss in job.asked["matched_losses"]), *DETERMINANTS]
+    columns = [*NUMBERS, *(f"{AT}{loss:g}" for loss in job.asked["matched_losses"]), *MEASURES]
     return {name: "" if _missing(found.get(name, "")) else found[name] for name in columns}
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from studies.gradient_coherence.study import MEMORISATION
 
 from awduality.figures.style import PAGE, letter
+from studies.gradient_coherence.study import MEMORISATION
 
 Colour = tuple[float, float, float]
 _GRID = 60  # losses, or steps, at which runs are summarised

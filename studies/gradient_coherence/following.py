@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from awduality.runs import Run
+from awduality.study.step import Job
 from studies.gradient_coherence.coherence import LATE, m_coherence, pristine_part
 from studies.gradient_coherence.methods import Update
 from studies.gradient_coherence.stack import Weights, accuracy, initial_weights, minibatches, passed
 from studies.gradient_coherence.study import COHERENCE
-
-from awduality.runs import Run
-from awduality.study.step import Job
 
 _OFTEN = 5  # steps between records where only accuracies are taken
 

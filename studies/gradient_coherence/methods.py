@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-from studies.gradient_coherence.stack import Layer, Pass, Weights, inner, mean_gradient
 
 from awduality.errors import InputError
+from studies.gradient_coherence.stack import Layer, Pass, Weights, inner, mean_gradient
 
 MINIBATCHES = {"m3": 3, "mean3": 3}
 """Method → minibatches per update, if more than one."""

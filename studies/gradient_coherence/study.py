@@ -96,6 +96,7 @@ STUDY = Study(
     paper=Paper("On the generalization mystery in deep learning", "Chatterjee & Zielinski", 2022, "2203.10036"),
     settings=_SETTINGS,
     shared=_SHARED,
+    about="are the gradients of real examples aligned, and does a robust mean of gradients keep from memorising?",
     inherits=("data", "layers"),
     steps=(
         Step(
@@ -106,11 +107,12 @@ STUDY = Study(
         ),
         Step(
             "tables",
-            reads=("target_loss", "matched_losses", "layers"),
+            reads=("matched_losses",),
             after=("experiment",),
             each="study",
-            tables=("runs", "matched", "course", "determinants", "toy"),
+            tables=("runs", "matched", "course", "toy"),
         ),
+        Step("determinants", reads=("target_loss",), each="study", of_tables=("runs",), tables=("determinants",)),
     ),
     judged=("runs", "matched", "toy"),
     canonical=canonical,

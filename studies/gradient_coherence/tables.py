@@ -1,51 +1,22 @@
-"""The tables beside the figures: all runs, coherence at matched losses, courses, determinants, and the toy."""
+"""The tables beside the figures: all runs, coherence at matched losses, courses, and the toy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from studies.gradient_coherence.experiment import AT, DETERMINANTS
-from studies.gradient_coherence.study import COHERENCE, MEMORISATION
-from studies.gradient_coherence.toy import LIMITS, unseen_loss
 
 from awduality.study.tables import Planned, Results, Row, Rows, run_rows, table_step
+from studies.gradient_coherence.experiment import AT
+from studies.gradient_coherence.study import COHERENCE
+from studies.gradient_coherence.toy import LIMITS, unseen_loss
 
 _POINTS = 100  # of a course, evenly on a logarithmic scale of steps
 _WINDOW = 40  # steps over which coherence is compared at equal times
 _STARTED = 0.95  # of its first loss: there the run with real labels has left its start
 
-PLAIN = "plain"
 COURSE = ("loss", "coherence", "sign_null", "pristine_part", "accuracy", "clean_accuracy", "corrupted_accuracy")
-DETERMINANT_COLUMNS = ("config", "dataset", "method", "baseline", "run", "seed", "layer", "target_loss", *DETERMINANTS)
-
-
-def method_name(settings: Mapping[str, Any]) -> str:
-    """How the common table calls the way that a run is trained."""
-    if settings["permuted"] == 0:
-        return "plain, clean labels"
-    if settings["method"] == "mean":
-        return f"winsorised {settings['per_cent']:g}%" if settings["per_cent"] else PLAIN
-    return {
-        "normed": f"plain, length of winsorised {settings['per_cent']:g}%",
-        "m3": "median of 3",
-        "rm3": "rolling median of 3",
-        "mean3": "mean of 3",
-    }[settings["method"]]
-
-
-def determinant_rows(results: Results, rows: Sequence[Row]) -> list[Row]:
-    """A row per run that was analysed; ``baseline`` is the plain run of its seed with the same labels."""
-    analysed = [row for row in rows if row["task"] == MEMORISATION and row["layer"]]
-    plain = {(row["permuted"], row["seed"]): row["run"] for row in analysed if method_name(row) == PLAIN}
-    found = []
-    for row in analysed:
-        name = method_name(row)
-        baseline = "" if name == PLAIN else plain.get((row["permuted"], row["seed"]), "")
-        words = {"method": name, "baseline": baseline, "target_loss": results.asked["target_loss"]}
-        found.append({column: {**row, **words}[column] for column in DETERMINANT_COLUMNS})
-    return found
 
 
 def thinned(steps: np.ndarray, points: int = _POINTS) -> np.ndarray:
@@ -119,7 +90,7 @@ def toy_rows(results: Results) -> list[Row]:
 
 
 def run(results: Results) -> dict[str, Rows]:
-    """Five tables."""
+    """Four tables."""
     window = window_means(results)
     rows = [{**row, "window_coherence": window.get(row["run"], "")} for row in run_rows(results)]
     courses = ["config", "dataset", "run", "permuted", "seed", "pristine_share", "step", *COURSE]
@@ -127,7 +98,6 @@ def run(results: Results) -> dict[str, Rows]:
         "runs": rows,
         "matched": matched_rows(results, rows),
         "course": (course_rows(results, rows), courses),
-        "determinants": (determinant_rows(results, rows), DETERMINANT_COLUMNS),
         "toy": toy_rows(results),
     }
 

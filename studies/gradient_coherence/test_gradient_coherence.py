@@ -4,13 +4,23 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from awduality.data.sources import load
+from awduality.data.splits import split_arrays
+from awduality.duality.determinants import MEASURES
+from awduality.errors import InputError
+from awduality.files import write_arrays
+from awduality.runs import Run
+from awduality.study.step import Job
 from studies.gradient_coherence import toy
 from studies.gradient_coherence.coherence import at_loss, m_coherence, pristine_part
-from studies.gradient_coherence.experiment import coherence_numbers, determinants, ending, run
+from studies.gradient_coherence.determinants import run as determinant_table
+from studies.gradient_coherence.experiment import coherence_numbers, ending, run
 from studies.gradient_coherence.following import permuted_labels
 from studies.gradient_coherence.methods import Update, clipped, median_of_three, normed, winsorised_mean
 from studies.gradient_coherence.stack import (
@@ -24,13 +34,6 @@ from studies.gradient_coherence.stack import (
 )
 from studies.gradient_coherence.study import canonical
 from studies.gradient_coherence.tables import thinned
-
-from awduality.data.sources import load
-from awduality.data.splits import split_arrays
-from awduality.errors import InputError
-from awduality.files import write_arrays
-from awduality.runs import Run
-from awduality.study.step import Job
 
 WIDTHS = (6, 5, 4, 3)
 
@@ -403,13 +406,27 @@ def test_determinants_are_measured_where_the_clean_loss_was_first_low_enough(spl
     assert found.numbers["gap"] == pytest.approx(found.numbers["test_loss"] - found.numbers["train_loss"])
 
 
-def test_determinants_do_not_change_with_the_scale_of_units_in_the_balanced_form(split_file):
-    job = Job("gradient_coherence", [Run(SETTINGS, 0)], ASKED, split_file)
-    starts = initial_weights([64, 20, 15, 10], np.random.default_rng(0))
-    weights = {f"fc{depth}": matrix for depth, matrix in enumerate(starts, 1)}
-    scaled = {**weights, "fc1": 2 * weights["fc1"], "fc2": weights["fc2"] / 2}
-    plain, other = (determinants(chosen, "fc2", job.split.train(200), job.split.test) for chosen in (weights, scaled))
-    assert other["size_balanced"] == pytest.approx(plain["size_balanced"], rel=1e-3)
-    assert other["sharpness_balanced"] == pytest.approx(plain["sharpness_balanced"], rel=1e-3)
-    assert other["gap"] == pytest.approx(plain["gap"])
-    assert other["size"] != pytest.approx(plain["size"], rel=0.1)
+def test_methods_are_compared_with_plain_training_of_the_same_labels_and_seed():
+    head = {"config": "c", "dataset": "digits", "ended": "converged", "layer": "fc2", "target_loss": 0.3, "steps": 9}
+    head |= {"learning_rate": 0.1, "batch_size": 20, "train_size": 200, **dict.fromkeys(MEASURES, 1.0)}
+    arms = [("mean", 0.0, 0.0), ("mean", 0.0, 0.3), ("mean", 8.0, 0.3), ("normed", 4.0, 0.3), ("m3", 0.0, 0.3)]
+    names = ("method", "per_cent", "permuted")
+    rows = [
+        {**head, **dict(zip(names, arm, strict=True)), "seed": seed, "run": f"{place}{seed}"}
+        for place, arm in enumerate(arms)
+        for seed in (0, 1)
+    ]
+    rows.append({**rows[-1], "run": "not analysed", "layer": np.nan, "seed": 2})
+    found, columns = determinant_table({"runs": pd.DataFrame(rows)}, {"target_loss": 0.3})["determinants"]
+    assert list(found[0]) == list(columns)
+    assert {row["run"]: row["baseline"] for row in found} == {
+        **{f"{place}{seed}": "" for place in (0, 1) for seed in (0, 1)},
+        **{f"{place}{seed}": f"1{seed}" for place in (2, 3, 4) for seed in (0, 1)},
+    }
+    assert [row["method"] for row in found[::2]] == [
+        "plain, right labels",
+        "plain, wrong labels",
+        "winsorised 8%",
+        "plain, length of winsorised 4%",
+        "median of 3",
+    ]
