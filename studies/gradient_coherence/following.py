@@ -104,7 +104,7 @@ class _Stack:
 
     def record(self, step: int, found: Sequence[Followed], coherent: bool) -> None:
         """Add a record to the course of every network."""
-        seen = passed(self._weights, self._inputs[None], self._labels)
+        seen = passed(self._weights, self._inputs[None], self._labels, backwards=coherent)
         measured: dict[str, np.ndarray] = {
             "step": np.full(len(self._places), step),
             "loss": seen.losses.mean(axis=1),

@@ -29,7 +29,7 @@ class Pass(NamedTuple):
 
     losses: np.ndarray  # (M, N) cross-entropy, nats
     correct: np.ndarray  # (M, N) whether the largest output is the label's
-    layers: list[Layer]
+    layers: list[Layer]  # none where only forwards
 
     def of(self, examples: slice) -> Pass:
         """The same of some of the examples."""
@@ -58,27 +58,30 @@ def outputs(weights: Weights, inputs: np.ndarray) -> tuple[np.ndarray, list[np.n
     return np.matmul(seen[-1], weights[-1].swapaxes(1, 2)), seen
 
 
-def passed(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> Pass:
+def passed(weights: Weights, inputs: np.ndarray, labels: np.ndarray, backwards: bool = True) -> Pass:
     """Pass examples forwards and backwards.
 
     Args:
         weights: of M networks.
         inputs: (M, N, n), or (1, N, n) for all networks.
         labels: (M, N) class indices.
+        backwards: whether gradients are wanted too.
     """
     logits, seen = outputs(weights, inputs)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     powers = np.exp(shifted)
     totals = powers.sum(axis=-1)
-    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    signals = powers / totals[..., None]
-    np.put_along_axis(signals, labels[..., None], np.take_along_axis(signals, labels[..., None], axis=-1) - 1, axis=-1)
-    layers = []
-    for depth in reversed(range(len(weights))):
-        layers.append(Layer(signals, seen[depth]))
-        if depth:
-            signals = np.matmul(signals, weights[depth]) * (seen[depth] > 0)
-    return Pass(np.log(totals) - chosen, logits.argmax(axis=-1) == labels, layers[::-1])
+    places = labels[..., None]
+    losses = np.log(totals) - np.take_along_axis(shifted, places, axis=-1)[..., 0]
+    layers: list[Layer] = []
+    if backwards:
+        signals = powers / totals[..., None]
+        np.put_along_axis(signals, places, np.take_along_axis(signals, places, axis=-1) - 1, axis=-1)
+        for depth in reversed(range(len(weights))):
+            layers.append(Layer(signals, seen[depth]))
+            if depth:
+                signals = np.matmul(signals, weights[depth]) * (seen[depth] > 0)
+    return Pass(losses, logits.argmax(axis=-1) == labels, layers[::-1])
 
 
 def accuracy(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -98,6 +98,7 @@ STUDY = Study(
     shared=_SHARED,
     about="are the gradients of real examples aligned, and does a robust mean of gradients keep from memorising?",
     inherits=("data", "layers"),
+    cost={"quick": "10 s", "full": "2 min"},
     steps=(
         Step(
             "experiment",
