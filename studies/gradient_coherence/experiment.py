@@ -13,7 +13,7 @@ from awduality.study.step import Job, Outcome, each_run
 from studies.gradient_coherence.coherence import LATE, at_loss
 from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
 from studies.gradient_coherence.methods import MINIBATCHES
-from studies.gradient_coherence.study import COHERENCE
+from studies.gradient_coherence.tasks import COHERENCE
 
 ENDS = ("accuracy", "clean_accuracy", "corrupted_accuracy", "test_accuracy", "loss", "clean_loss")
 AT = "coherence_at_"  # and the loss

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from awduality.figures.style import PAGE, letter
-from studies.gradient_coherence.study import MEMORISATION
+from studies.gradient_coherence.tasks import MEMORISATION
 
 Colour = tuple[float, float, float]
 _GRID = 60  # losses, or steps, at which runs are summarised

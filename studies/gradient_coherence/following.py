@@ -12,7 +12,7 @@ from awduality.study.step import Job
 from studies.gradient_coherence.coherence import LATE, m_coherence, pristine_part
 from studies.gradient_coherence.methods import Update
 from studies.gradient_coherence.stack import Weights, accuracy, initial_weights, minibatches, passed
-from studies.gradient_coherence.study import COHERENCE
+from studies.gradient_coherence.tasks import COHERENCE
 
 _OFTEN = 5  # steps between records where only accuracies are taken
 
@@ -78,7 +78,7 @@ class _Stack:
             [permuted_labels(true, run.settings["permuted"], job.stream("labels", run)) for run in runs]
         )
         self._pristine = self._labels == true
-        widths = [inputs.shape[1], *job.asked["widths"], split.classes]
+        widths = [inputs.shape[1], *[job.asked["width"]] * job.asked["hidden_layers"], split.classes]
         starts = [initial_weights(widths, job.stream("init", run)) for run in runs]
         self._weights: Weights = [np.stack(layer) for layer in zip(*starts, strict=True)]
         self._orders = [minibatches(len(inputs), settings["batch_size"], job.stream("order", run)) for run in runs]

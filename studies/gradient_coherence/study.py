@@ -7,8 +7,8 @@ from typing import Any
 
 from awduality.runs import Run, Settings
 from awduality.study.contract import Paper, Setting, Step, Study
+from studies.gradient_coherence.tasks import COHERENCE, MEMORISATION
 
-COHERENCE, MEMORISATION = "coherence", "memorisation"
 WINSORISED = ("mean", "normed")  # the methods that look at c
 
 _SETTINGS = {
@@ -45,7 +45,8 @@ _SETTINGS = {
 }
 
 _SHARED = {
-    "widths": Setting(int, "Hidden widths", "H", "units of every hidden layer", least=1, many=True),
+    "width": Setting(int, "Hidden width", "H", "units in each hidden layer", least=1),
+    "hidden_layers": Setting(int, "Hidden layers", least=1),
     "record_every": Setting(int, "Steps between two records", source="after the first hundred steps", least=1),
     "matched_losses": Setting(
         float, "Matched training losses", source="where the coherence of runs is compared", above=0, many=True
@@ -102,7 +103,7 @@ STUDY = Study(
     steps=(
         Step(
             "experiment",
-            reads=("widths", "record_every", "matched_losses", "target_loss", "validation", "layers"),
+            reads=("width", "hidden_layers", "record_every", "matched_losses", "target_loss", "validation", "layers"),
             data=True,
             purposes=("init", "order", "labels"),
         ),

@@ -9,7 +9,7 @@ import numpy as np
 
 from awduality.study.tables import Planned, Results, Row, Rows, run_rows, table_step
 from studies.gradient_coherence.experiment import AT
-from studies.gradient_coherence.study import COHERENCE
+from studies.gradient_coherence.tasks import COHERENCE
 from studies.gradient_coherence.toy import LIMITS, unseen_loss
 
 _POINTS = 100  # of a course, evenly on a logarithmic scale of steps

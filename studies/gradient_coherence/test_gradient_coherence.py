@@ -329,7 +329,14 @@ def test_a_thinned_course_keeps_its_ends(last):
 
 SETTINGS = {"task": "memorisation", "method": "mean", "per_cent": 0.0, "permuted": 0.3, "learning_rate": 0.1}
 SETTINGS |= {"batch_size": 20, "train_size": 200, "steps": 40}
-ASKED = {"widths": [20, 15], "record_every": 20, "matched_losses": [2.0], "target_loss": 2.2, "validation": 50}
+ASKED = {
+    "width": 20,
+    "hidden_layers": 2,
+    "record_every": 20,
+    "matched_losses": [2.0],
+    "target_loss": 2.2,
+    "validation": 50,
+}
 ASKED |= {"layers": ["fc2"], "root_seed": 3}
 
 
@@ -369,7 +376,7 @@ def test_with_pytorch_the_same_network_is_trained(split_file):
     job = Job("gradient_coherence", [one], ASKED, split_file)
     inputs, true = job.split.train(200)
     labels = torch.from_numpy(permuted_labels(true, 0.3, job.stream("labels", one)))
-    starts = initial_weights([64, 20, 15, 10], job.stream("init", one))
+    starts = initial_weights([64, 20, 20, 10], job.stream("init", one))
     weights = [torch.from_numpy(matrix).requires_grad_() for matrix in starts]
     order = job.stream("order", one)
 
