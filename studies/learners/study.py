@@ -134,6 +134,7 @@ STUDY = Study(
             each="study",
             tables=("runs", "course", "samples"),
         ),
+        Step("determinants", reads=("target_loss",), each="study", of_tables=("runs",), tables=("determinants",)),
         Step("surface", reads=("train_size",), after=("train_learners",), each="study", data=True, tables=("surface",)),
     ),
     judged=("runs", "course", "samples"),

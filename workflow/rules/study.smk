@@ -74,7 +74,6 @@ for step in JOBS.study.steps:
                 step.name
             input:
                 ALL_JOBS[step.name].inputs,
-                split=JOBS.split if step.data else [],
                 after=records(step.name),
             output:
                 tables=ALL_JOBS[step.name].outputs,
@@ -87,15 +86,12 @@ for step in JOBS.study.steps:
             threads: 1
             params:
                 module=f"studies.{JOBS.name}.{step.name}",
-                results=RESULTS,
+                sources=lambda wildcards, step=step: JOBS.sources(step),
                 figures=FIGURES,
-                before=[f"{name}={RESULTS / JOBS.step(name).place}" for name in step.after],
-                split=["--split", JOBS.split] if step.data else [],
                 asked=as_json(JOBS.asked(step)),
                 code=code(JOBS.script(step)),
             shell:
-                "python -m {params.module} --results {params.results} --asked {params.asked:q} {params.split}"
-                " --before {params.before} --out {params.figures}"
+                "python -m {params.module} {params.sources} --asked {params.asked:q} --out {params.figures}"
                 " --record {output.record} --after {input.after}"
                 " > {log} 2>&1"
 

@@ -57,7 +57,9 @@ class Step:
     """What one kind of job does: the module ``studies/<study>/<name>.py``, run for every shard, or once per study.
 
     A step per shard writes ``<folder>/<shard>.csv`` and ``.safetensors``; one per study writes ``tables`` beside the
-    figures. Rule, record and audit take its parameters from ``reads``, and its inputs from ``after`` and ``data``.
+    figures, from the results of other steps or, like claims and figures, from tables that lie there, so that a clone
+    can make it again without the run. Rule, record and audit take its parameters from ``reads``, and its inputs from
+    ``after``, ``data`` and ``of_tables``.
     """
 
     name: str
@@ -69,9 +71,8 @@ class Step:
     together: str = ""  # the key of the config that makes one job of all shards
     folder: str = ""  # among the results; by default the step's name
     tables: Sequence[str] = ()  # of a step per study: what it writes, without .csv; by default what no other step does
-    rows: (
-        Sequence[str] | None
-    ) = ()  # a row per run and value of these keys: layers, geometry.pairings; None: any number
+    of_tables: Sequence[str] = ()  # of a step per study: the tables beside the figures that it makes its own from
+    rows: Sequence[str] | None = ()  # a row per run and value of these keys: layers, …; None: any number of rows
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
     purposes: Sequence[str] = ()  # random streams that every run draws from
     gpu: Literal["if there", "if demanded", "never"] = "never"  # whether jobs take turns on a GPU
@@ -113,6 +114,7 @@ class Study:
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
+    cost: Mapping[str, str] = field(default_factory=dict)  # size → how long it takes on two cores, as measured
     keys: Sequence[str] = ()  # top-level keys of its configs, where they are not one section with the study's name
     smallest: Callable[[Config], int] = lambda config: int(config["data"]["pool"]["count"])  # with every class: samples
     canonical: Callable[[Settings], Settings] = dict  # neutral values for what another setting makes unused

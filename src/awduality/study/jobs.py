@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from awduality.errors import InputError
 from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
@@ -39,9 +40,26 @@ class Jobs:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Jobs:
-        """Everything that follows from a resolved config."""
+        """Everything that follows from a resolved config.
+
+        Raises:
+            InputError: a figure or the claims read a table that no step makes.
+        """
         name = study_of(config)
-        return cls(config, name, study(name), shards(config), figures(name, config))
+        found = cls(config, name, study(name), shards(config), figures(name, config))
+        made = {path.rpartition("/")[2] for path in found.tables} | {"claims.json"}
+        for figure, drawn in found.drawn.items():
+            if missing := sorted({*drawn.tables} - made):
+                raise InputError(
+                    f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from {', '.join(missing)}, "
+                    f"which no step makes: wanted one of {', '.join(sorted(made))}; add it to a step in study.py"
+                )
+        if missing := sorted({f"{table}.csv" for table in found.study.judged} - made):
+            raise InputError(
+                f"{FOLDER}/{name}/study.py: claims are judged from {', '.join(missing)}, which no step makes: wanted "
+                f"one of {', '.join(sorted(made))}"
+            )
+        return found
 
     @property
     def results(self) -> str:
@@ -138,6 +156,11 @@ class Jobs:
         return [step for step in self.study.steps if step.each == "study"]
 
     @property
+    def derived(self) -> list[Step]:
+        """The steps that make tables from tables beside the figures."""
+        return [step for step in self.per_study if step.of_tables]
+
+    @property
     def tables(self) -> list[str]:
         """The files of all tables beside the figures, sorted."""
         return sorted(path for step in self.per_study for path in self.made(step))
@@ -174,7 +197,7 @@ class Jobs:
             found |= self._of_shards(step)
         for step in self.per_study:
             found[step.name] = self._of_study(step)
-        upstream = list(found)
+        upstream = [name for name in found if name not in {step.name for step in self.derived}]
         judged = [f"{self.figures}/{table}.csv" for table in self.study.judged]
         verdicts = (f"{self.results}/claims.json", f"{self.figures}/claims.json")
         told = {"study": self.name, "root_seed": config["root_seed"]}
@@ -185,11 +208,19 @@ class Jobs:
             found[f"draw-{figure}"] = Job("scripts/draw.py", self.drawing(figure), tables, pictures)
         origin = f"{self.figures}/origin.json"
         found["origin"] = Job("scripts/origin.py", {}, plan[:1], (origin,), upstream)
-        shown = ["claims", *(f"draw-{figure}" for figure in self.drawn)]
+        shown = [*(step.name for step in self.derived), "claims", *(f"draw-{figure}" for figure in self.drawn)]
         provenance = (f"{self.figures}/provenance.json",)
         found["provenance"] = Job("scripts/provenance.py", {}, (origin,), provenance, shown)
         found["seal"] = Job("scripts/seal.py", {}, (), (), list(found))
         return found
+
+    def sources(self, step: Step) -> list[str]:
+        """What a step per study is made from, as words of a command line."""
+        if step.of_tables:
+            return ["--tables", *self.jobs[step.name].inputs]
+        folders = [f"{name}={self.results}/{self.step(name).place}" for name in step.after]
+        split = ["--split", self.split] if step.data else []
+        return ["--results", self.results, "--before", *folders, *split]
 
     def drawing(self, figure: str) -> dict[str, Any]:
         """What the job that draws a figure is told."""
@@ -216,6 +247,9 @@ class Jobs:
         return found
 
     def _of_study(self, step: Step) -> Job:
+        if step.of_tables:
+            tables = [f"{self.figures}/{table}.csv" for table in step.of_tables]
+            return Job(self.script(step), self.asked(step), tables, self.made(step))
         before = [self.step(name) for name in step.after]
         inputs = [f"{self.results}/plan.json", f"{self.results}/config.json"]
         inputs += [self.split] if step.data else []

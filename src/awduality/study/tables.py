@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from awduality.commandline import parse, recorded, run
-from awduality.files import read_arrays, read_json, read_table, write_table
+from awduality.files import read_arrays, read_frame, read_json, read_table, write_table
 from awduality.runs import Run
 from awduality.study.step import running
 
@@ -196,9 +196,42 @@ def perform(
     parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
     parser.add_argument("--split", type=Path, help="the data, from prepare_data.py, if the step reads it")
     parser.add_argument("--before", required=True, nargs="+", metavar="STEP=FOLDER", help="where steps wrote, in order")
-    parser.add_argument("--out", required=True, type=Path, help="figures/<config>: <table>.csv")
+    _out(parser)
     arguments = parse(parser, argv)
     steps = {name: Path(folder) for name, folder in (item.split("=") for item in arguments.before)}
-    for name, rows in work(Results(arguments.results, arguments.asked, steps, arguments.split)).items():
+    _write(arguments.out, work(Results(arguments.results, arguments.asked, steps, arguments.split)))
+
+
+def derived_step(work: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any]], Mapping[str, Rows]]) -> None:
+    """Run a step that makes tables from tables beside the figures as a program.
+
+    Args:
+        work: gives the rows of every table that the step declares, from the tables that it reads, by name, and what it
+            asked of the config.
+    """
+    run(recorded(partial(derive, work, *running())))
+
+
+def derive(
+    work: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any]], Mapping[str, Rows]],
+    study: str,
+    step: str,
+    argv: list[str] | None = None,
+) -> None:
+    """Do the work of a step that makes tables from tables, and write them."""
+    parser = argparse.ArgumentParser(prog=f"studies/{study}/{step}.py", description=work.__doc__)
+    parser.add_argument("--tables", required=True, nargs="+", type=Path, help="tables beside the figures")
+    parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
+    _out(parser)
+    arguments = parse(parser, argv)
+    _write(arguments.out, work({path.stem: read_frame(path) for path in arguments.tables}, arguments.asked))
+
+
+def _out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, type=Path, help="figures/<config>: <table>.csv")
+
+
+def _write(folder: Path, tables: Mapping[str, Rows]) -> None:
+    for name, rows in tables.items():
         found, columns = rows if isinstance(rows, tuple) else (rows, None)
-        write_table(arguments.out / f"{name}.csv", found, columns)
+        write_table(folder / f"{name}.csv", found, columns)

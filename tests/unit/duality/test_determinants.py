@@ -17,7 +17,7 @@ from awduality.duality.determinants import (
 from awduality.duality.nulls import balanced, rescaled_neurons
 from awduality.errors import InputError
 from awduality.networks import from_weights
-from studies.learners.comparison import LEARNERS
+from studies.learners.determinants import LEARNERS
 from studies.learners.matched import matched_pairs
 
 BALANCED = [name for name in MEASURES if name.endswith("_balanced")]
