@@ -9,11 +9,12 @@ from typing import Any
 import jinja2
 import yaml
 
-from awduality.claims import report, study
+from awduality.claims import report
 from awduality.commandline import parse, run
 from awduality.config import resolve
 from awduality.errors import InputError
 from awduality.files import read_frame, write_text
+from awduality.study.discovery import module
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
 STUDIES = ("digits-learners", "mnist-learners", "cifar10-jpeg-learners")
@@ -72,7 +73,7 @@ def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
     """docs/learners.md."""
     settings = settings_of(root, {name: name for name in STUDIES})
     runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}
-    return rendered(root, "learners.md", study.words(settings, runs, studies))
+    return rendered(root, "learners.md", module("learners", "document").words(settings, runs, studies))
 
 
 if __name__ == "__main__":
