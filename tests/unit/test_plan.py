@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from awduality.errors import InputError
 from awduality.runs import Run
+from awduality.study.discovery import study_names, study_of
 from awduality.study.plan import plan, shards
 from studies.sweeps.study import FACTORS, expand, settings_from, sweeps
 
@@ -86,3 +87,19 @@ def test_equal_numbers_of_different_type_are_the_same_run(config):
 def test_an_unknown_factor_is_refused_instead_of_being_left_out(config):
     with pytest.raises(InputError, match="unknown factor 'momentum': wanted baseline or one of batch_size"):
         list(expand(config["defaults"], "momentum", [0.9], [0]))
+
+
+def test_a_config_belongs_to_the_study_that_it_names_and_to_no_other(config):
+    assert study_of(config) == "sweeps"
+    for name in study_names():
+        assert study_of({"name": "mine", name: {}}) == name
+
+
+def test_a_config_that_names_two_studies_or_none_is_refused(config):
+    for expand_it in (study_of, plan):
+        with pytest.raises(
+            InputError, match=r"'digits' names 2 studies \(learners, sweeps\): wanted one key of .*, and"
+        ):
+            expand_it({**config, "learners": {"experiments": {}}})
+        with pytest.raises(InputError, match="'mine' names no study: wanted one key of .*sweeps, and no other"):
+            expand_it({"name": "mine", "seeds_per_shard": 5})
