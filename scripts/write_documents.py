@@ -14,6 +14,7 @@ from awduality.commandline import parse, run
 from awduality.config import resolve
 from awduality.errors import InputError
 from awduality.files import read_frame, write_text
+from awduality.pages import pages
 from awduality.study.discovery import module
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
     documents = {"README.md": report.with_results(readme, table)}
     documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
+    documents |= pages(root)
     for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
             write_text(path, text)
