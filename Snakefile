@@ -1,8 +1,9 @@
-"""Activity–weight duality: data → training → geometry → claims → figures, for one config at a time.
+"""Activity–weight duality and its companion papers, a study each: data → runs → tables → claims → figures.
 
-snakemake --cores all                                    the default config, config/config.yaml
-snakemake --cores all --configfile config/mnist.yaml     another one, laid over the default
-snakemake claims                                         judge the claims again from the numbers that lie there
+snakemake --cores all                                    the quick size of every study, the main paper's first
+snakemake --cores all --config size=full                 the full size of every study
+snakemake --cores all --configfile config/mnist.yaml     one config; of the main paper, laid over config/config.yaml
+snakemake claims                                         judge the main paper's claims again from the numbers that lie there
 snakemake figures                                        redraw figures/<name>/ from the numbers that lie there
 snakemake audit                                          check results and figures against the records of their jobs
 """
@@ -18,40 +19,39 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
-wildcard_constraints:
-    shard="|".join(map(re.escape, SHARDS)),
-    figure="|".join(figure_names()),
+OTHERS = other_configs()
 
 
-include: "workflow/rules/plan.smk"
-include: "workflow/rules/data.smk"
+include: "workflow/rules/study.smk"
 
 
-if LEARNERS:
+# snakefmt: off
+for study_name, study_config in OTHERS.items():
+    study_rules = f"{study_name}_"
 
-    include: "workflow/rules/learners.smk"
+    module:
+        name: study_name
+        snakefile:
+            "workflow/rules/study.smk"
+        config:
+            study_config
 
-else:
-
-    include: "workflow/rules/training.smk"
-    include: "workflow/rules/geometry.smk"
-    include: "workflow/rules/numbers.smk"
-    include: "workflow/rules/claims.smk"
+    use rule * from study_name as study_rules*
 
 
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/provenance.smk"
+# snakefmt: on
+
+
+finished = attach(workflow, came_out, shown=("audit",))
+
+
+onsuccess:
+    finished()
 
 
 rule all:
-    """Everything that the config asks for: results, verdicts, and the figures drawn from them."""
+    """Everything that is asked for: results, verdicts, and the figures drawn from them."""
     default_target: True
     input:
-        RESULTS / "plan.json",
-        training_outputs(),
-        geometry_outputs(),
-        null_outputs(),
-        RESULTS / "claims.json",
-        figure_outputs(),
-        FIGURES / "provenance.json",
-        record("seal"),
+        rules.everything.input,
+        [getattr(rules, f"{name}_everything").input for name in OTHERS],

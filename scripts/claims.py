@@ -22,18 +22,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/claims.py", description=__doc__)
     parser.add_argument("--claims", required=True, type=Path, help="the claims under test (YAML)")
     parser.add_argument("--schema", required=True, type=Path, help="what that file must look like (YAML)")
-    parser.add_argument("--runs", required=True, type=Path, help="a row per run, from figure_numbers.py")
-    second = parser.add_mutually_exclusive_group(required=True)
-    second.add_argument("--null-runs", type=Path, help="a row per null and draw, from the same")
-    second.add_argument("--course", type=Path, help="of a study with learners: a row per run and recorded step")
-    parser.add_argument("--samples", required=True, type=Path, help="a row per test sample, from the same")
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--tables", required=True, nargs="+", type=Path)
     parser.add_argument("--root-seed", required=True, type=int, help="of the random arrangements")
     parser.add_argument("--claims-out", required=True, nargs="+", type=Path, help="where the verdicts go (JSON)")
     arguments = parse(parser, argv)
     content, schema = (yaml.safe_load(read_text(path)) for path in (arguments.claims, arguments.schema))
-    paths = (arguments.runs, arguments.course or arguments.null_runs, arguments.samples)
-    runs, other, samples = (read_frame(path) for path in paths)
-    if arguments.course:
+    runs, other, samples = (read_frame(path) for path in arguments.tables)
+    if arguments.study == "learners":
         rows = judge_learners(content, schema, runs, other, samples, arguments.root_seed)
     else:
         rows = evaluate(read_claims(content, schema), runs, other, samples, arguments.root_seed)

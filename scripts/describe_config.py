@@ -12,8 +12,9 @@ import yaml
 
 from awduality.commandline import parse, run
 from awduality.errors import InputError
-from awduality.factors import FACTORS
 from awduality.files import write_text
+from awduality.study.discovery import DEFAULT, study, study_names
+from awduality.study.schema import section_schema
 
 
 def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -25,7 +26,7 @@ def keys(properties: Mapping[str, Any], definitions: Mapping[str, Any], prefix: 
         default = f"`{entry['default']}`" if entry.get("default") is not None else ""
         meaning = entry.get("description", f"the values of `defaults.{name}`")
         if prefix == "defaults.":
-            meaning += f". Source: {FACTORS[name].source}"
+            meaning += f". Source: {study(DEFAULT).settings[name].source}"
         yield f"| `{prefix}{name}` | {kind} | {default} | {meaning} |"
         yield from keys(entry.get("properties", {}), definitions, f"{prefix}{name}.")
         if isinstance(each := entry.get("additionalProperties"), Mapping):
@@ -42,7 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(parser, argv)
     schema = yaml.safe_load(arguments.schema.read_text(encoding="utf-8"))
     template = jinja2.Template(arguments.template.read_text(encoding="utf-8"), keep_trailing_newline=True)
-    text = template.render(keys="\n".join(keys(schema["properties"], schema["$defs"])))
+    sections = {name: section_schema(study(name)) for name in study_names() if not study(name).keys}
+    of_config = {name: part for name, part in sections.items() if study(name).sizes}  # whose configs lie in config/
+    text = template.render(keys="\n".join(keys({**schema["properties"], **of_config}, schema["$defs"])))
     if not arguments.check:
         write_text(arguments.out, text)
     elif not arguments.out.exists() or arguments.out.read_text(encoding="utf-8") != text:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from awduality.commandline import parse, recorded, run
 from awduality.files import reading, write_json
-from awduality.learners import plan_of
+from awduality.study.plan import plan
 
 
 @recorded
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     for path in arguments.sources:
         reading(path)
     write_json(arguments.config_out, arguments.config)
-    write_json(arguments.plan_out, plan_of(arguments.config))
+    write_json(arguments.plan_out, plan(arguments.config))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from awduality.data.splits import Split, read_split
 from awduality.errors import InputError
 from awduality.files import write_arrays
 from awduality.networks import weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.training.distributed import distributed_settings, train_learner
 from awduality.training.group import TIMEOUT, joined
 from awduality.training.multilearner import LearnerTraining, initial_row

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from awduality.errors import InputError
 from awduality.files import sha256
 from awduality.ledger import Ledger, current, kept
-from awduality.records import begin, write_record
+from awduality.records import begin, invocation, write_record
 
 _REPORT_EVERY = 10.0  # seconds between two progress lines where there is no terminal
 
@@ -29,28 +29,29 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     if step is not None:
         parser.add_argument("--record", type=Path, help="where the record of this step goes (JSON); by default nowhere")
         parser.add_argument(
-            "--after", nargs="+", type=Path, default=[], help="records of the steps that made the inputs"
+            "--after", nargs="*", type=Path, default=[], help="records of the steps that made the inputs"
         )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     given = sys.argv[1:] if argv is None else list(argv)
-    logging.info("python %s", shlex.join([parser.prog, *given]))
+    logging.info("%s %s", invocation(parser.prog), shlex.join(given))
     if step is not None:
         _note(step, parser.prog, given, arguments)
     return arguments
 
 
 def _note(step: Ledger, script: str, given: list[str], arguments: argparse.Namespace) -> None:
-    """Note what a step was asked for: arguments that are no files are its parameters."""
+    """Note what a step was asked for: arguments that are no files are its parameters, those of ``asked`` one by one."""
 
     def is_file(value: Any) -> bool:
         return isinstance(value, Path) or (isinstance(value, list) and any(isinstance(item, Path) for item in value))
 
     step.script, step.arguments, step.record = script, given, arguments.record
     step.after = {path: sha256(path) for path in arguments.after}
+    given_otherwise = ("record", "after", "before", "asked")
     step.parameters = {
-        name: value for name, value in vars(arguments).items() if name not in ("record", "after") and not is_file(value)
-    }
+        name: value for name, value in vars(arguments).items() if name not in given_otherwise and not is_file(value)
+    } | getattr(arguments, "asked", {})
     if step.record is not None:
         begin(step, Path.cwd())
 

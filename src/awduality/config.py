@@ -1,18 +1,22 @@
-"""The config: an overlay on the default, validated against the schema, every problem reported at once."""
+"""The config: an overlay on the default, validated against its study's schema, every problem reported at once."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from awduality.data.label_noise import noisy_count
 from awduality.errors import InputError
-from awduality.factors import FACTORS
-from awduality.learners import experiment_runs
-from awduality.plan import layer_names, settings_from
+from awduality.layers import layer_names
+from awduality.study.contract import Study
+from awduality.study.discovery import DEFAULT, FOLDER, study, study_names
+from awduality.study.schema import as_lists, study_schema
+
+COMMON = ("name", "root_seed", "seeds_per_shard")
+"""What every config has."""
 
 _OPTIONS: Mapping[tuple[str, str], Any] = {
     ("data", "folder"): None,
@@ -22,29 +26,39 @@ _OPTIONS: Mapping[tuple[str, str], Any] = {
 }
 """Keys that a config may leave out, and their value then; a config stays the same when such a key is invented."""
 
-_OF_SWEEPS = ("seeds", "train_together", "defaults", "sweeps", "training", "geometry")
-"""Keys that say what sweeps of factors train and measure, which a study of learners says by its own."""
-
 
 def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete config: ``default``, with the keys of ``overlay`` laid over it.
+    """The complete config of one study: what it inherits of ``default``, with the keys of ``overlay`` laid over it.
 
-    Mappings are merged key by key, except ``sweeps``, which an overlay replaces whole, and what only sweeps use, which
-    an overlay with ``learners`` does not get. An overlay that changes anything
-    sets its own ``name``: results are filed under it, and those of another config must not be overwritten.
+    Mappings are merged key by key, except ``sweeps`` and ``experiments``, which an overlay replaces whole. An overlay
+    that changes anything sets its own ``name``: results are filed under it, and those of another config must not be
+    overwritten.
+
+    Args:
+        default: the content of ``config/config.yaml``.
+        overlay: what is laid over it; the study is the one whose name is among its keys, else that of the default.
+        schema: of what studies may inherit, and of the default's study.
 
     Raises:
         InputError: all problems found, one per line.
     """
-    study = overlay.get("learners") is not None
-    config = _merged({key: default[key] for key in default if not (study and key in _OF_SWEEPS)}, overlay)
-    problems = list(schema_problems(config, schema))
-    if study and (mixed := [key for key in _OF_SWEEPS if key in overlay]):
-        problems.append(f"learners: a study of learners has no {', '.join(mixed)}: make a config for either")
+    named = [name for name in study_names() if name in overlay]
+    problems: list[str] = []
+    if len(named) > 1:
+        problems.append(
+            f"{named[-1]}: the config names {len(named)} studies, {', '.join(named)}: make a config for each"
+        )
+        raise _refused(problems)
+    name = named[0] if named else DEFAULT
+    declared = study(name)
+    base = {key: default[key] for key in default if key in (*COMMON, *declared.inherits, *declared.keys)}
+    config = merged(base, overlay)
+    wanted = study_schema(schema, name, declared)
+    problems += schema_problems(as_lists(config, name, declared), wanted)
     if not problems:
-        config = _canonical(config)
-        problems = list(_contradictions(config))
-    standard = _canonical(default)
+        config = _canonical(config, name, declared)
+        problems += [*_contradictions(config), *declared.problems(config)]
+    standard = _canonical(default, DEFAULT, study(DEFAULT))
     changed = {key for key in config if config[key] != standard.get(key)}
     changed.discard("train_together")  # says how the work is divided, not what it is
     if changed and overlay.get("name", default["name"]) == default["name"]:
@@ -53,33 +67,78 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
             "since results and figures are filed under the name"
         )
     if problems:
-        raise InputError("the config cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        raise _refused(problems)
     return config
 
 
-def _merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(default)
+def resolve_files(root: Path, overlay: Mapping[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The complete config of an overlay that was read from files, and all files behind it.
+
+    An overlay with the key ``extends`` is laid over that file of its study's folder first.
+
+    Args:
+        root: the project.
+        overlay: the content of the files, and of ``--config``.
+        files: the files that it was read from.
+    """
+    read = ["config/config.yaml", *files, "workflow/schemas/config.schema.yaml"]
+    found = dict(overlay)
+    if isinstance(base := found.pop("extends", None), str):
+        named = [name for name in study_names() if name in overlay]
+        path = f"{FOLDER}/{named[0] if named else DEFAULT}/{base}"
+        found = merged(_yaml(root / path), found)
+        read.insert(1, path)
+    default, schema = _yaml(root / read[0]), _yaml(root / read[-1])
+    return resolve(default, found, schema), read
+
+
+def resolve_file(root: Path, path: str) -> tuple[dict[str, Any], list[str]]:
+    """The complete config of one file, and all files behind it; the default's own is laid over nothing."""
+    if path == "config/config.yaml":
+        return resolve_files(root, {}, [])
+    return resolve_files(root, _yaml(root / path), [path])
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"the config {path.name} does not exist in {path.parent}: name another file") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path.name} is no YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path.name}: got {type(found).__name__}, wanted keys with values")
+    return found
+
+
+def _refused(problems: list[str]) -> InputError:
+    return InputError("the config cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping laid over another, key by key; ``sweeps`` and ``experiments`` are replaced whole."""
+    found = dict(default)
     for key, value in overlay.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "sweeps"
-        merged[key] = _merged(merged[key], value) if nested else value
-    return merged
+        nested = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if nested and key not in ("sweeps", "experiments") else value
+    return found
 
 
-def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
+def _canonical(config: Mapping[str, Any], name: str, declared: Study) -> dict[str, Any]:
     """A plain-data copy in which equal numbers are spelled equally, and options that are not used are left out."""
     plain: dict[str, Any] = json.loads(json.dumps(config))
     for (section, key), unused in _OPTIONS.items():
-        if plain[section].get(key, unused) == unused:
+        if section in plain and plain[section].get(key, unused) == unused:
             plain[section].pop(key, None)
-    if "learners" in plain:
-        for experiment in plain["learners"]["experiments"].values():
-            for key in ("learning_rate", "noise"):
-                experiment[key] = [float(value) for value in experiment[key]]
-        return plain
-    plain["defaults"] = settings_from(plain["defaults"])
-    plain["sweeps"] = {
-        name: [FACTORS[name].kind(value) for value in values] for name, values in plain["sweeps"].items()
-    }
+    if declared.tidy is not None:
+        return declared.tidy(plain)
+    real = {key for key, setting in declared.settings.items() if setting.kind is float}
+    for experiment in plain[name]["experiments"].values():
+        for key in real & experiment.keys():
+            value = experiment[key]
+            experiment[key] = [float(entry) for entry in value] if isinstance(value, list) else float(value)
     return plain
 
 
@@ -148,54 +207,21 @@ def _hint(error: Any) -> str:
 
 
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
-    """What no schema can say: keys that are each in range, but not together."""
-    pool, known_layers = config["data"]["pool"]["count"], layer_names(config["network"]["hidden_layers"])
-    source, folder = config["data"]["source"], config["data"].get("folder")
-    if source == "image_folder" and folder is None:
-        yield "data.folder: got none, wanted the folder or .tar file of your images, since data.source is image_folder"
-    if source != "image_folder" and folder is not None:
-        yield f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set image_folder"
-    for layer in config["layers"]:
-        if layer not in known_layers:
-            yield f"layers: got {layer!r}, wanted fully connected layers of the network: {', '.join(known_layers)}"
-    yield from (
-        _study_contradictions(config["learners"], pool) if "learners" in config else _sweep_contradictions(config, pool)
-    )
-
-
-def _study_contradictions(study: Mapping[str, Any], pool: int) -> Iterator[str]:
-    samples = study["train_size"]
-    if samples > pool:
-        yield f"learners.train_size: got {samples}, but data.pool.count is {pool}: raise one or lower the other"
-    if study["analysed"] > samples:
-        yield f"learners.analysed: got {study['analysed']}, wanted at most learners.train_size, {samples}"
-    for name, experiment in study["experiments"].items():
-        where = f"learners.experiments.{name}"
-        if ("ssgd_star" in experiment["algorithm"]) != bool(experiment["noise"]):
-            yield f"{where}.noise: got {experiment['noise']}, wanted values where ssgd_star is trained, and only there"
-            continue
-        for batch, count in sorted(
-            {(run.settings["total_batch"], run.settings["learners"]) for run in experiment_runs(experiment)}
-        ):
-            if batch > samples:
-                yield f"{where}.total_batch: {batch} is larger than the {samples} training samples"
-            if count > batch:
-                yield f"{where}.learners: {count} learners cannot share a total batch of {batch}: each needs a sample"
-
-
-def _sweep_contradictions(config: Mapping[str, Any], pool: int) -> Iterator[str]:
-    settings_of = {"defaults": config["defaults"]}
-    for factor in ("batch_size", "label_noise", "train_size"):
-        for value in config["sweeps"].get(factor, []):
-            settings_of[f"sweeps.{factor} = {value!r}"] = {**config["defaults"], factor: value}
-    for where, settings in settings_of.items():
-        clean, level = int(settings["train_size"]), float(settings["label_noise"])
-        if (needed := clean + noisy_count(clean, level)) > pool:
+    """What no schema can say of what studies inherit: keys that are each in range, but not together."""
+    if "data" in config:
+        source, folder = config["data"]["source"], config["data"].get("folder")
+        if source == "image_folder" and folder is None:
             yield (
-                f"{where}: needs {needed} training samples ({clean} clean, {needed - clean} mislabelled), "
-                f"but data.pool.count is {pool}; make the pool larger or the value smaller"
+                "data.folder: got none, wanted the folder or .tar file of your images, since data.source is "
+                "image_folder"
             )
-        if level > 0 and needed == clean:
-            yield f"{where}: label noise {level} adds no sample to {clean}: they are added by tens; raise either"
-        if settings["batch_size"] > clean:
-            yield f"{where}: a batch of {settings['batch_size']} is larger than the {clean} training samples"
+        if source != "image_folder" and folder is not None:
+            yield (
+                f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set "
+                "image_folder"
+            )
+    if "network" in config:
+        known_layers = layer_names(config["network"]["hidden_layers"])
+        for layer in config.get("layers", []):
+            if layer not in known_layers:
+                yield f"layers: got {layer!r}, wanted fully connected layers of the network: {', '.join(known_layers)}"

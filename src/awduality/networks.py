@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from awduality.errors import InputError
-from awduality.plan import layer_names, weight_names
+from awduality.layers import layer_names, weight_names
 
 KERNEL = 3
 _COLOURS = (1, 3)  # channels of a grey image, of one in colour

@@ -25,11 +25,22 @@ from awduality.ledger import FileEntry, Ledger, current
 FORMAT = "awduality-record/1"
 DATA_ROOT, OUTSIDE = "$AWDUALITY_DATA/", "(outside)/"  # how names of files outside the project begin
 
-PLUMBING = tuple(
+LOADED = tuple(
     f"src/awduality/{name}.py"
     for name in ("__init__", "commandline", "environment", "errors", "files", "ledger", "records")
 )
-"""Code that carries numbers about and says where they come from: no part of a figure's id, nor of what is committed."""
+"""Code that every job loads."""
+
+PLUMBING = (
+    *LOADED,
+    "src/awduality/config.py",
+    *(
+        f"src/awduality/study/{name}.py"
+        for name in ("__init__", "contract", "discovery", "jobs", "plan", "schema", "step")
+    ),
+)
+"""Code that plans, carries numbers about and says where they come from: no part of a figure's id, nor of what is
+committed, and its edit runs nothing again."""
 
 
 def canonical(value: Any) -> str:
@@ -65,18 +76,25 @@ def is_within(name: str) -> bool:
     return not (no_file or name.startswith((DATA_ROOT, OUTSIDE)) or path.is_absolute() or ".." in path.parts)
 
 
+def invocation(script: str) -> str:
+    """How a script is run from the project's folder: a step of a study as a module, others by their path."""
+    name = script.removesuffix(".py").replace("/", ".")
+    return f"python -m {name}" if script.startswith("studies/") else f"python {script}"
+
+
 def begin(step: Ledger, root: Path) -> None:
     """Note what runs, as it is when the step begins: somebody may edit code or commit while it works."""
     step.code, step.git = code_digests(step, root), git_state(root)
 
 
 def code_digests(step: Ledger, root: Path) -> dict[str, str]:
-    """SHA-256 of the step's script and of every module of this package that is loaded, by path."""
-    package = Path(__file__).parent
-    loaded = [
-        str(module.__file__) for name, module in list(sys.modules.items()) if name.partition(".")[0] == "awduality"
-    ]
-    modules = {f"src/awduality/{Path(file).relative_to(package).as_posix()}": Path(file) for file in loaded}
+    """SHA-256 of the step's script and of every module of the package and of the studies that is loaded, by path."""
+    project = Path(__file__).resolve().parents[2]
+    modules: dict[str, Path] = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("awduality", "studies") and getattr(module, "__file__", None):
+            file = Path(str(module.__file__)).resolve()
+            modules[file.relative_to(project).as_posix()] = file
     return {name: sha256(path) for name, path in sorted({step.script: root / step.script, **modules}.items())}
 
 
@@ -115,7 +133,7 @@ def compose(step: Ledger, root: Path) -> dict[str, Any]:
     record = {
         "format": FORMAT,
         "job": step.record.stem,
-        "command": f"python {step.script} {shlex.join(words)}",
+        "command": f"{invocation(step.script)} {shlex.join(words)}",
         "script": step.script,
         "parameters": step.parameters,
         "inputs": entries({path: entry for path, entry in step.inputs.items() if path not in makers}),

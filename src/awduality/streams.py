@@ -17,11 +17,7 @@ import numpy as np
 
 from awduality.errors import InputError
 from awduality.ledger import OpenedStream, current
-
-PURPOSES = (
-    *("init", "order", "dropout", "label_noise", "subset", "null", "bootstrap", "density", "mixing", "perturbation"),
-)
-"""The purposes of the library, whose keys are fixed for good."""
+from awduality.purposes import PURPOSES
 
 _OF_A_STUDY = re.compile(r"[a-z][a-z0-9_]*/[a-z][a-z0-9_]*")
 """A study's own purposes, ``<study>/<purpose>``: no two studies share a stream, and none needs a list."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from awduality.plan import Run, expand
+from awduality.runs import Run
+from studies.sweeps.study import expand
 from tests.benchmarks import machine, ours
 from tests.benchmarks.conftest import Record, Row
 from tests.benchmarks.workers import one_thread

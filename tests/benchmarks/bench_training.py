@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from awduality.plan import Run, Shard, shards
+
 from tests.benchmarks import machine, ours, references
 from tests.benchmarks.conftest import BATCH_SIZES, CHANGES, Record, Row
 from tests.benchmarks.workers import alone, at_once, one_thread

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from awduality.networks import weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.training.distributed import distributed_settings, train_learner
 from awduality.training.group import joined
 from awduality.training.multilearner import Learners, LearnerTraining, Samples, initial_row

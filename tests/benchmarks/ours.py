@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from awduality.plan import Run, Shard, expand, layer_names
 
 from awduality import decompose
 from awduality.curvature.layer_hessian import layer_hessian
@@ -17,7 +18,6 @@ from awduality.curvature.spectrum import spectrum
 from awduality.data.splits import Split, read_split
 from awduality.duality.analysis import Analysis
 from awduality.networks import from_weights, fully_connected
-from awduality.plan import Run, Shard, expand, layer_names
 from awduality.probe import LayerProbe
 from awduality.training.loop import train
 from awduality.training.run import Solution, Training

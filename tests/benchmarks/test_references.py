@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
+from awduality.layers import layer_names
 from awduality.networks import from_weights, fully_connected
-from awduality.plan import expand, layer_names
 from awduality.training import schemes
 from awduality.training.loop import train
 from awduality.training.run import Training
+from studies.sweeps.study import expand
 from tests.benchmarks import ours, published, report, tuned
 from tests.benchmarks.work import problem
 from tests.benchmarks.workers import alone, at_once

@@ -16,7 +16,7 @@ from torch import nn
 from awduality.data.splits import read_split
 from awduality.files import write_arrays
 from awduality.networks import weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.training.distributed import distributed_settings, train_learner
 from awduality.training.group import joined
 from awduality.training.multilearner import LearnerTraining, initial_row

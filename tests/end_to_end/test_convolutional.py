@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import yaml
-from tests.conftest import commit, repository, run_snakemake
 
 from awduality.files import read_table
+from tests.conftest import commit, repository, run_snakemake
 
 pytestmark = pytest.mark.slow
 

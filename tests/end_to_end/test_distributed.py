@@ -12,8 +12,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from tests.conftest import ROOT
-from tests.end_to_end.learner_processes import SEED, SHAPES, TRAINING, module
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -22,6 +20,8 @@ from awduality.training.distributed import distributed_settings
 from awduality.training.mixing import exchanges
 from awduality.training.multilearner import Learners, batches
 from awduality.training.population import arrays_of
+from tests.conftest import ROOT
+from tests.end_to_end.learner_processes import SEED, SHAPES, TRAINING, module
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

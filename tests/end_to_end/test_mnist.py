@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tests.settings import AUTHORS
 
 from awduality.data.sources import load
 from awduality.data.splits import read_split, split_arrays
 from awduality.duality.analysis import Analysis
 from awduality.files import write_arrays
-from awduality.plan import expand
 from awduality.training.loop import train
 from awduality.training.run import Training
+from studies.sweeps.study import expand
+from tests.settings import AUTHORS
 
 pytestmark = [pytest.mark.slow, pytest.mark.mnist]
 

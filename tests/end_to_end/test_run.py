@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from awduality.figures.catalogue import overview
+
+from awduality.files import read_table
 from tests.conftest import SMOKE, commit, copy_tree, run_snakemake
 from tests.crates import ALL_PASSED, outcome, validate
-
-from awduality.figures.catalogue import overview
-from awduality.files import read_table
 
 pytestmark = pytest.mark.slow
 REDRAWN = {"figures", "draw", "claims", "provenance"}

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import yaml
-from tests.conftest import commit, repository, run_snakemake
-
 from awduality.figures.catalogue import LEARNER_FIGURES
+
 from awduality.files import read_table
+from tests.conftest import commit, repository, run_snakemake
 
 pytestmark = pytest.mark.slow
 

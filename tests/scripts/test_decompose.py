@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.conftest import ROOT
-from tests.scripts.test_scripts import call, in_a_process
 from torch import nn
 
 from awduality import decompose
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_table
+from tests.conftest import ROOT
+from tests.scripts.test_scripts import call, in_a_process
 
 BUILDERS = """
 from torch import nn

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from PIL import Image
-from tests.conftest import ROOT
-from tests.settings import AUTHORS
 
 from awduality.audit.planned import expected_parameters
 from awduality.errors import InputError
-from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from awduality.files import read_arrays, read_json
 from awduality.files import read_table as rows
+from tests.conftest import ROOT
+from tests.settings import AUTHORS
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import yaml
-from tests.settings import SHIPPED
 
 from awduality.config import resolve
 from awduality.errors import InputError
+from tests.settings import SHIPPED
 
 OVERLAYS = [name for name in SHIPPED if name != "config"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from tests.conftest import ROOT
-from tests.crates import ALL_PASSED, outcome, validate
-from tests.settings import AUTHORS
 
 from awduality.crate.metadata import crate_metadata
 from awduality.crate.run import METADATA, is_within, project_files, sealed_run, write_crate
 from awduality.errors import InputError
 from awduality.records import canonical, digest_of
+from tests.conftest import ROOT
+from tests.crates import ALL_PASSED, outcome, validate
+from tests.settings import AUTHORS
 
 COMMIT = "c0ffee00" * 5
 RECORDS = Path("results/tiny/records")

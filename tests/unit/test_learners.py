@@ -2,13 +2,13 @@ import copy
 
 import pytest
 import yaml
+from awduality.plan import plan
 from hypothesis import given
 from hypothesis import strategies as st
 
 from awduality.config import resolve
 from awduality.errors import InputError
 from awduality.learners import canonical_settings, learner_plan, learner_shards, plan_of, shards_of
-from awduality.plan import plan
 
 STUDIES = ("digits-learners", "mnist-learners")
 SETTING = {"algorithm": "dpsgd", "mixing": "ring", "learners": 5, "learning_rate": 1, "total_batch": 100, "noise": 0.1}

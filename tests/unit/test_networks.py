@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from awduality.errors import InputError
+from awduality.layers import layer_names, weight_names
 from awduality.networks import from_weights, fully_connected, in_order, network, weight_shapes
-from awduality.plan import layer_names, weight_names
 
 
 def test_layers_are_named_in_order_and_have_no_bias():

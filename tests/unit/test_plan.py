@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import yaml
+from awduality.plan import Run, expand, plan, settings_from, shards
 from hypothesis import given
 from hypothesis import strategies as st
 
 from awduality.errors import InputError
-from awduality.plan import Run, expand, plan, settings_from, shards
 
 
 @pytest.fixture

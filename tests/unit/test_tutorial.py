@@ -4,6 +4,7 @@ import getpass
 import socket
 
 import pytest
+
 from tests.tutorial import ROOT, TUTORIAL, execute, outputs, read, source_digest
 
 WRITE = "run `make tutorial`, which executes the notebook and writes its outputs"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.settings import COMMITTED, SHIPPED
 
 from awduality.config import resolve
 from awduality.files import read_table
 from awduality.learners import plan_of
-from awduality.plan import sweep_values
+from studies.sweeps.study import sweep_values
+from tests.settings import COMMITTED, SHIPPED
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 SHARED = ["all", "plan", "prepare_data", "claims", "draw", "origin", "provenance", "seal", "total"]

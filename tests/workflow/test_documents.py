@@ -8,7 +8,6 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from tests.settings import COMMITTED
 
 from awduality.claims.catalogue import read_claims
 from awduality.claims.evaluate import evaluate
@@ -16,6 +15,7 @@ from awduality.claims.learners import judge_learners, read_learner_claims
 from awduality.claims.report import HEADLINES
 from awduality.config import resolve
 from awduality.files import read_json
+from tests.settings import COMMITTED
 
 CONFIGS = {name: "config" if name == "digits" else name for name in COMMITTED}
 

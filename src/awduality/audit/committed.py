@@ -11,14 +11,14 @@ from typing import Any
 from awduality.audit.contents import origin_of
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.images import embedded_origin
-from awduality.audit.planned import compare_numbers
+from awduality.audit.planned import UNUSABLE, compare_numbers
 from awduality.audit.science import check_config, judge
 from awduality.audit.shape import fits, is_digest, mapping, within_project
 from awduality.audit.sources import digests_at, pins
 from awduality.audit.tree import digest_if_file, files_below
 from awduality.errors import InputError
-from awduality.learners import plan_of
 from awduality.records import figure_digest, is_within
+from awduality.study.jobs import Jobs
 
 _BACKGROUND: dict[str, Any] = {"sources": mapping(str, is_digest), "code": mapping(within_project, [is_digest])}
 _BACKGROUND |= {"packages": mapping(str, [str]), "python": [str], "numerics": [str], "format": str}
@@ -143,13 +143,13 @@ def _plan(it: Committed) -> Level:
     level = Level("plan")
     config = it.origin["config"]
     try:
-        expected = plan_of(config)
-        level.findings += compare_numbers(it.root, it.folder, config.get("seeds", 0), expected)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+        study = Jobs.of(config)
+        level.findings += compare_numbers(it.root, it.folder, study)
+    except UNUSABLE as error:
         found = f"unusable: {error!r}"
         level.findings.append(Finding("failed", f"{it.folder}/origin.json", "a resolved config", found, RESTORE))
         return level
-    level.done = f"{len(expected['runs'])} runs, as the config in origin.json declares"
+    level.done = f"{sum(map(len, study.shards.values()))} runs, as the config in origin.json declares"
     return level
 
 

@@ -10,26 +10,17 @@ from typing import Any
 from awduality.audit.committed import described
 from awduality.audit.findings import listed, short
 from awduality.audit.images import embedded_origin
+from awduality.audit.planned import UNUSABLE
 from awduality.audit.shape import fits
 from awduality.audit.tree import Tree
 from awduality.errors import InputError
 from awduality.files import sha256
+from awduality.study.plan import plan
 
-STEPS = {
-    "draw": "drawn",
-    "claims": "judged",
-    "figure_numbers": "numbers gathered",
-    "learner_numbers": "numbers gathered",
-    "surface": "loss surface evaluated",
-    "nulls": "analysed under nulls",
-    "geometry": "analysed",
-    "learner_geometry": "analysed",
-    "train": "trained",
-    "train_learners": "trained",
-    "prepare_data": "data prepared",
-    "plan": "planned",
-}
-_TRAINING = ("train", "train_learners")
+VERBS = {"draw": "drawn", "claims": "judged", "prepare_data": "data prepared", "plan": "planned"}
+"""What the jobs of every study do; a study's own steps are called by their names."""
+_OF_NUMBERS = ("null", "bootstrap", "density")
+"""Random streams that belong to statistics, and not to a run's seed."""
 
 
 def _is_claim(row: Any) -> bool:
@@ -77,17 +68,17 @@ def _files(root: Path, paths: list[str]) -> Iterator[str]:
 def _chain(tree: Tree, job: str) -> Iterator[str]:
     """The jobs behind a job, step by step, the last step first."""
     behind = {job, *tree.ancestors(job)}
-    for step, verb in STEPS.items():
-        jobs = [name for name in sorted(behind) if tree.records[name]["script"] == f"scripts/{step}.py"]
-        if not jobs:
-            continue
+    order = sorted(behind, key=lambda name: (len(tree.ancestors(name)), name), reverse=True)
+    for script in dict.fromkeys(tree.records[name]["script"] for name in order):
+        jobs = sorted(name for name in behind if tree.records[name]["script"] == script)
+        step = Path(script).stem
         record = tree.records[jobs[0]]
-        yield f"{verb} by {listed(jobs, 3)}"
+        yield f"{VERBS.get(step, step)} by {listed(jobs, 3)}"
         yield f"  $ {_shortened(record['command'])}"
         for entry in record["inputs"]:
             if step in ("draw", "claims") or entry["path"] in tree.sources:
                 yield f"  from {entry['path']}  {short(entry['sha256'])}"
-        streams = [entry for name in jobs for entry in tree.records[name]["streams"] if step in _TRAINING]
+        streams = [e for name in jobs for e in tree.records[name]["streams"] if e["purpose"] not in _OF_NUMBERS]
         if streams:
             seeds = sorted({entry["index"] for entry in streams})
             yield f"  seeds {', '.join(map(str, seeds))} of root seed {streams[0]['root_seed']}"
@@ -114,13 +105,21 @@ def _committed(root: Path, config: str, figure: str, provenance: dict[str, Any])
     yield "which come from"
     for path, digest in origin.get("sources", {}).items():
         yield f"  {path}  {short(digest)}"
-    settings = origin.get("config", {})
-    yield f"  {settings.get('seeds')} seeds of root seed {settings.get('root_seed')}"
+    config_of_it = origin.get("config", {})
+    yield f"  {_seeds(config_of_it)} seeds of root seed {config_of_it.get('root_seed')}"
     results, code = (len(origin.get(part, {})) for part in ("results", "code"))
     yield f"  {results} files of results, {code} of code, all in figures/{config}/origin.json"
     yield f"  on {listed(origin.get('numerics', []))}; Python {listed(origin.get('python', []))}"
     yield "There are no records of the run here, as in a fresh clone: only what is committed."
     yield f"Whether it still holds: python scripts/audit.py {config} --committed"
+
+
+def _seeds(config: dict[str, Any]) -> str:
+    """How many seeds a config has, whatever its study calls them."""
+    try:
+        return str(len({entry["seed"] for entry in plan(config)["runs"]}))
+    except UNUSABLE:
+        return "an unknown number of"
 
 
 def identify(root: Path, image: Path) -> tuple[int, list[str]]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import csv
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed
 from awduality.audit.tree import SEAL, Tree
-from awduality.factors import BASELINE, FACTORS
-from awduality.figures.catalogue import LEARNER_FIGURES, overview
 from awduality.files import read_table
-from awduality.learners import LearnerShard, learner_shards, plan_of, shards_of
-from awduality.plan import Shard, shards
 from awduality.records import canonical
+from awduality.runs import Run
+from awduality.study.contract import Step
+from awduality.study.jobs import Job, Jobs
+from awduality.study.plan import plan
 
-Config = Mapping[str, Any]
+UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError, RecursionError)
+"""What a config that nobody checked may raise when it is expanded."""
 
 
 def check_plan(tree: Tree) -> Level:
@@ -27,16 +29,16 @@ def check_plan(tree: Tree) -> Level:
     level = Level("plan")
     config = tree.read_json(f"{tree.results}/config.json")
     try:
-        expected, found = plan_of(config), shards_of(config)
-        wanted = learner_parameters(config) if "learners" in config else expected_parameters(config, shards(config))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+        expected, study = plan(config), Jobs.of(config)
+        wanted = study.jobs
+    except UNUSABLE as error:
         level.findings.append(
             Finding("failed", f"{tree.results}/config.json", "a resolved config", f"unusable: {error!r}", AGAIN)
         )
         return level
     level.findings += [*_plan(tree, expected), *_parameters(tree, wanted)]
-    level.findings += [*_tables(tree, config, found), *_streams(tree, config, found)]
-    level.findings += compare_numbers(tree.root, tree.figures, config.get("seeds", 0), expected)
+    level.findings += [*_tables(tree, study), *_streams(tree, study)]
+    level.findings += compare_numbers(tree.root, tree.figures, study)
     streams = {entry["key"] for record in tree.records.values() for entry in record["streams"]}
     level.done = (
         f"{len(expected['runs'])} runs, as the config declares; {len(streams)} random streams, each for one purpose"
@@ -52,70 +54,14 @@ def _plan(tree: Tree, expected: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unordered(value: Any) -> Any:
-    """A plan without the order of runs and sweeps, which config.json does not keep."""
+    """A plan without the order of runs and experiments, which config.json does not keep."""
     if isinstance(value, dict):
         return {key: _unordered(entry) for key, entry in value.items()}
     return sorted(map(_unordered, value), key=canonical) if isinstance(value, list) else value
 
 
-def expected_parameters(config: Config, found: list[Shard]) -> dict[str, dict[str, Any]]:
-    """What the config asks of every job: job → parameters."""
-    described = {s.name: {"factor": s.factor, "values": list(s.values), "seeds": list(s.seeds)} for s in found}
-    seed = {"root_seed": config["root_seed"]}
-    training = {
-        "defaults": config["defaults"],
-        "training": {**config["training"], **config["network"], **seed},
-    }
-    geometry, data = config["geometry"], config["data"]
-    shared = {**seed, "layers": config["layers"], **{key: geometry[key] for key in ("sharp_directions", "shuffles")}}
-    sizes = [*config["sweeps"].get("train_size", []), config["defaults"]["train_size"]]
-    jobs: dict[str, dict[str, Any]] = {
-        "plan": {"config": config},
-        "prepare_data": {**data, "smallest_train_size": min(sizes)},
-        "claims": seed,
-        "figure_numbers": {"layer": config["layers"][0], "pairing": geometry["pairings"][0]},
-        **{job: {} for job in ("origin", "provenance", SEAL)},
-        **{f"draw-{figure}": {"figure": figure} for figure in (*config["sweeps"], *overview(config["layers"]))},
-    }
-    if config["train_together"]:
-        jobs["train"] = {**training, "shards": list(described.values())}
-    for shard in found:
-        if not config["train_together"]:
-            jobs[f"train-{shard.name}"] = {**training, "shards": [described[shard.name]]}
-        jobs[f"geometry-{shard.name}"] = {**shared, "pairings": geometry["pairings"]}
-        if shard.factor == BASELINE:
-            nulls = {"pairing": geometry["pairings"][0], "rescalings": geometry["rescalings"]}
-            jobs[f"nulls-{shard.name}"] = {**shared, **nulls}
-    return jobs
-
-
-def learner_parameters(config: Config) -> dict[str, dict[str, Any]]:
-    """The same of a study of learners."""
-    study, seed, layer = config["learners"], {"root_seed": config["root_seed"]}, {"layer": config["layers"][0]}
-    shared = {key: study[key] for key in ("width", "train_size", "target_loss")}
-    jobs: dict[str, dict[str, Any]] = {
-        "plan": {"config": config},
-        "prepare_data": {**config["data"], "smallest_train_size": study["analysed"]},
-        "claims": seed,
-        "learner_numbers": layer,
-        "surface": {**seed, "train_size": study["train_size"]},
-        **{job: {} for job in ("origin", "provenance", SEAL)},
-        **{f"draw-{figure}": {"figure": figure} for figure in LEARNER_FIGURES},
-    }
-    geometry = {"layers": config["layers"], **{key: study[key] for key in ("analysed", "directions")}}
-    for shard in learner_shards(config):
-        training = {**config["network"], **shared, **seed}
-        jobs[f"train_learners-{shard.name}"] = {
-            "setting": shard.settings,
-            "seeds": list(shard.seeds),
-            "training": training,
-        }
-        jobs[f"learner_geometry-{shard.name}"] = geometry
-    return jobs
-
-
-def _parameters(tree: Tree, wanted: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
-    for job, parameters in wanted.items():
+def _parameters(tree: Tree, wanted: Mapping[str, Job]) -> Iterator[Finding]:
+    for job, declared in wanted.items():
         if job not in tree.records:
             expected = "the job, since the config asks for it"
             yield Finding(
@@ -123,11 +69,10 @@ def _parameters(tree: Tree, wanted: Mapping[str, dict[str, Any]]) -> Iterator[Fi
             )
             continue
         recorded = tree.records[job]["parameters"]
-        script = f"scripts/{job.partition('-')[0]}.py"
-        if (ran := tree.records[job]["script"]) != script:
-            yield Finding("failed", tree.record_file(job), f"a job of {script}", f"it ran {ran}", AGAIN)
-        for name in sorted({*parameters, *recorded}):
-            asked, given = parameters.get(name), recorded.get(name)
+        if (ran := tree.records[job]["script"]) != declared.script:
+            yield Finding("failed", tree.record_file(job), f"a job of {declared.script}", f"it ran {ran}", AGAIN)
+        for name in sorted({*declared.parameters, *recorded}):
+            asked, given = declared.parameters.get(name), recorded.get(name)
             if asked != given and (name != "shards" or _unordered(asked) != _unordered(given)):
                 expected = f"{name} = {asked!r}, as config.json declares"
                 yield Finding("failed", tree.record_file(job), expected, f"{given!r}", AGAIN)
@@ -146,36 +91,48 @@ def _rows(root: Path, path: str) -> list[dict[str, str]]:
         return []
 
 
-def _tables(tree: Tree, config: Config, found: Sequence[Shard | LearnerShard]) -> Iterator[Finding]:
-    """The tables of runs, of the geometry and of the nulls hold every run of their shard once per layer and pairing."""
-    names: tuple[str, ...] = ("run", "layer")
-    per_run: list[tuple[str, ...]] = [(layer,) for layer in config["layers"]]
-    if "learners" not in config:
-        names, per_run = (*names, "pairing"), list(itertools.product(config["layers"], config["geometry"]["pairings"]))
-    for shard in found:
-        runs = {run.id: run for run in shard.runs(config.get("defaults", {}))}
-        path = f"{tree.results}/runs/{shard.name}.csv"
-        rows = _rows(tree.root, path)
-        yield from _compare(path, Counter((run,) for run in runs), Counter((row.get("run"),) for row in rows), runs)
-        for row in rows:
-            run = runs.get(row.get("run", ""))
-            declared = {**run.settings, "seed": run.seed} if run else {}
-            wrong = {name for name, value in declared.items() if row.get(name) != str(value)}
-            if run and wrong:
-                expected = ", ".join(f"{name} {declared[name]}" for name in sorted(wrong)) + ", as the run's id says"
-                said = ", ".join(f"{name} {row.get(name)}" for name in sorted(wrong))
-                yield Finding("failed", path, f"run {run.id}: {expected}", said, AGAIN)
-        ended = {row["run"]: row.get("stop_reason") for row in rows if row.get("run") in runs}
-        alive = [run for run in runs if ended.get(run) != "diverged"]
-        path = f"{tree.results}/geometry/{shard.name}.csv"
-        wanted = Counter((run, *rest) for run in alive for rest in per_run)
-        present_keys = (tuple(row.get(name) for name in names) for row in _rows(tree.root, path))
-        yield from _compare(path, wanted, Counter(present_keys), runs)
-        if isinstance(shard, Shard) and shard.factor == BASELINE:
-            path = f"{tree.results}/nulls/{shard.name}.csv"
-            present = {row.get("run") for row in _rows(tree.root, path)}
-            converged = {run for run, reason in ended.items() if reason == "converged"}
-            yield from _compare(path, Counter((r,) for r in converged), Counter((r,) for r in present), runs)
+def _tables(tree: Tree, study: Jobs) -> Iterator[Finding]:
+    """The tables of every step hold the runs of their shard, as often as the step declares, with their settings."""
+    ended: dict[str, str | None] = {}
+    for step in study.per_shard:
+        names, values = _rows_per_run(study, step)
+        for shard in study.shards_of(step):
+            runs = {run.id: run for run in study.shards[shard]}
+            path = f"{tree.results}/{step.place}/{shard}.csv"
+            rows = _rows(tree.root, path)
+            if not step.after:
+                ended |= {row["run"]: row.get("ended") for row in rows if row.get("run") in runs}
+            present = Counter((row.get("run"), *(row.get(name) for name in names)) for row in rows)
+            chosen = [run for run in runs if _counts(step, ended.get(run))]
+            if step.rows is None:  # as many as the step likes
+                present = Counter(dict.fromkeys(present, 1))
+            wanted = Counter((run, *rest) for run in chosen for rest in values)
+            yield from _compare(path, wanted, present, runs)
+            yield from _settings(path, rows, runs)
+
+
+def _rows_per_run(study: Jobs, step: Step) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The columns that tell the rows of a run apart, and their values: the keys of the config in the singular."""
+    keys = step.rows or ()
+    asked = study.asked(replace(step, reads=keys))
+    listed_values = [[str(value) for value in asked[key.rpartition(".")[2]]] for key in keys]
+    return [key.rpartition(".")[2].removesuffix("s") for key in keys], list(itertools.product(*listed_values))
+
+
+def _counts(step: Step, ended: str | None) -> bool:
+    """Whether a run that ended so has rows."""
+    return {"all": True, "undiverged": ended != "diverged", "converged": ended == "converged"}[step.of]
+
+
+def _settings(path: str, rows: list[dict[str, str]], runs: Mapping[str, Run]) -> Iterator[Finding]:
+    for row in rows:
+        run = runs.get(row.get("run", ""))
+        declared = {**run.settings, "seed": run.seed} if run else {}
+        wrong = {name for name, value in declared.items() if row.get(name) != str(value)}
+        if run and wrong:
+            expected = ", ".join(f"{name} {declared[name]}" for name in sorted(wrong)) + ", as the run's id says"
+            said = ", ".join(f"{name} {row.get(name)}" for name in sorted(wrong))
+            yield Finding("failed", path, f"run {run.id}: {expected}", said, AGAIN)
 
 
 def _compare(path: str, wanted: Counter, found: Counter, runs: Mapping[str, Any]) -> Iterator[Finding]:
@@ -193,10 +150,10 @@ def _compare(path: str, wanted: Counter, found: Counter, runs: Mapping[str, Any]
         yield Finding("failed", path, "no row but those of the runs that the config declares", f"also {names}", AGAIN)
 
 
-def compare_numbers(root: Path, figures: str, seeds: int, expected: Mapping[str, Any]) -> Iterator[Finding]:
-    """The tables beside the figures hold every run and every value of a plan."""
+def compare_numbers(root: Path, figures: str, study: Jobs) -> Iterator[Finding]:
+    """The tables beside the figures hold every run of the plan, and the rows that the study says they have."""
     path = f"{figures}/runs.csv"
-    declared = {run["id"] for run in expected["runs"]}
+    declared = {run.id for runs in study.shards.values() for run in runs}
     rows = Counter((row.get("run"), row.get("layer"), row.get("pairing")) for row in _rows(root, path))
     present = {run for run, _, _ in rows}
     if twice := [f"{run} {layer} {pairing}" for (run, layer, pairing), count in rows.items() if count > 1]:
@@ -209,23 +166,25 @@ def compare_numbers(root: Path, figures: str, seeds: int, expected: Mapping[str,
         yield Finding(
             "failed", path, "no other run than the config declares", f"also {listed(map(str, extra), 3)}", AGAIN
         )
-    for factor, values in expected["sweeps"].items():
-        path = f"{figures}/{factor}-gap.csv"
-        found = [(row.get("value"), row.get("runs")) for row in _rows(root, path)]
-        wanted = [(str(value), str(seeds)) for value in values]
+    for table, rows_wanted in study.study.rows(study.config).items():
+        path = f"{figures}/{table}.csv"
+        names = list(rows_wanted[0])
+        found = [tuple(row.get(name) for name in names) for row in _rows(root, path)]
+        wanted = [tuple(str(row[name]) for name in names) for row in rows_wanted]
         if found != wanted:
-            named, said = (", ".join(f"{value} ({runs} runs)" for value, runs in rows) for rows in (wanted, found))
-            yield Finding("failed", path, f"{FACTORS[factor].plain}: {named}", said, AGAIN)
+            named, said = ("; ".join(" ".join(map(str, row)) for row in some) for some in (wanted, found))
+            yield Finding("failed", path, f"{', '.join(names)}: {named}", said, AGAIN)
 
 
-def _streams(tree: Tree, config: Config, found: Sequence[Shard | LearnerShard]) -> Iterator[Finding]:
-    """One key, one purpose; all from the config's root seed; every seed of a shard drew its weights and orders."""
+def _streams(tree: Tree, study: Jobs) -> Iterator[Finding]:
+    """One key, one purpose; all from the config's root seed; every run drew from the streams that its step declares."""
     users: dict[str, set[tuple[int, str, int]]] = {}
+    root_seed = study.config["root_seed"]
     for job, record in tree.records.items():
         for entry in record["streams"]:
             users.setdefault(entry["key"], set()).add((entry["root_seed"], entry["purpose"], entry["index"]))
-            if entry["root_seed"] != config["root_seed"]:
-                expected = f"root seed {config['root_seed']}"
+            if entry["root_seed"] != root_seed:
+                expected = f"root seed {root_seed}"
                 yield Finding("failed", tree.record_file(job), expected, f"a stream of {entry['root_seed']}", AGAIN)
     for key, addresses in users.items():
         if len(addresses) > 1:
@@ -233,13 +192,13 @@ def _streams(tree: Tree, config: Config, found: Sequence[Shard | LearnerShard]) 
             yield Finding(
                 "failed", f"random stream {key}", "one purpose", said, "this is a fault of the code: report it"
             )
-    for shard in found:
-        job = f"train_learners-{shard.name}" if isinstance(shard, LearnerShard) else f"train-{shard.name}"
-        job = "train" if config.get("train_together") else job
-        if job in tree.records:
-            drawn = {(entry["purpose"], entry["index"]) for entry in tree.records[job]["streams"]}
-            wanted = {(purpose, seed) for purpose in ("init", "order") for seed in shard.seeds}
-            if missing := wanted - drawn:
-                names = listed(f"{purpose} {seed}" for purpose, seed in missing)
-                expected = f"random streams of every seed: {names}"
-                yield Finding("failed", tree.record_file(job), expected, "not drawn", AGAIN)
+    for step in (step for step in study.per_shard if step.purposes):
+        for shard in study.shards_of(step):
+            job = study.job_of(step, shard)
+            if job in tree.records:
+                drawn = {(entry["purpose"], entry["index"]) for entry in tree.records[job]["streams"]}
+                wanted = {(study.purpose(name), run.seed) for name in step.purposes for run in study.shards[shard]}
+                if missing := wanted - drawn:
+                    names = listed(f"{purpose} {seed}" for purpose, seed in missing)
+                    expected = f"random streams of every seed: {names}"
+                    yield Finding("failed", tree.record_file(job), expected, "not drawn", AGAIN)

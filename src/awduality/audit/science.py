@@ -65,26 +65,26 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
     """
     import yaml
 
-    from awduality.config import resolve
+    from awduality.config import resolve_files
     from awduality.errors import InputError
+    from awduality.study.discovery import claims_file, study_names
 
     if not isinstance(wanted, dict):
         return
     if any(path.startswith(OUTSIDE) for path in sources):  # level 4 says that it cannot be checked
         return
-    known = ("config/config.yaml", "config/claims.yaml", "config/learner-claims.yaml")
+    known = ("config/config.yaml", *map(claims_file, study_names()))
     files = [path for path in sources if path.endswith((".yaml", ".yml")) and path not in known and is_within(path)]
     files = [path for path in files if not path.startswith("workflow/schemas/")]
     try:
-        default, schema = (
-            yaml.safe_load((root / path).read_text(encoding="utf-8"))
-            for path in ("config/config.yaml", "workflow/schemas/config.schema.yaml")
-        )
+        contents = {path: yaml.safe_load((root / path).read_text(encoding="utf-8")) for path in files}
+        extended = {str(content["extends"]) for content in contents.values() if "extends" in content}
         overlay: dict[str, Any] = {}
         for path in files:
-            overlay |= yaml.safe_load((root / path).read_text(encoding="utf-8"))
-        found = resolve(default, overlay, schema)
-    except (OSError, yaml.YAMLError, InputError) as error:
+            if Path(path).name not in extended:  # it is read with what extends it
+                overlay |= contents[path]
+        found, _ = resolve_files(root, overlay, files)
+    except (OSError, TypeError, yaml.YAMLError, InputError) as error:
         yield Finding("failed", listed(sources), "a config that can be used", str(error), "take the change back")
         return
     other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))

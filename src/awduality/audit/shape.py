@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Any
 
-from awduality.records import canonical
+from awduality.records import canonical, invocation
 
 Record = dict[str, Any]
 
@@ -66,7 +66,7 @@ def check_shape(record: Any) -> None:
     _check(
         git["diff_sha256"] == clean and (git["commit"] is None) == (git["dirty"] is None), "'git' contradicts itself"
     )
-    _check(record["command"].startswith(f"python {record['script']} "), "'command' does not run 'script'")
+    _check(record["command"].startswith(f"{invocation(record['script'])} "), "'command' does not run 'script'")
 
 
 def _check(holds: bool, reason: str) -> None:
@@ -141,7 +141,7 @@ _SHAPE: dict[str, Any] = {
     "job": str,
     "outputs": _FILES,
     "parameters": dict,
-    "script": _matching(r"scripts/\w+\.py"),
+    "script": _matching(r"(scripts|studies/\w+)/\w+\.py"),
     "started": str,
     "streams": [
         {"root_seed": int, "purpose": str, "index": int, "key": _matching("[0-9a-f]{32}"), "opened": int, "words": int}

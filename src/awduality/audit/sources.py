@@ -12,7 +12,7 @@ from awduality.audit.contents import AGAIN
 from awduality.audit.findings import Finding, Level, listed, short
 from awduality.audit.tree import Tree
 from awduality.provenance import numerics_class
-from awduality.records import OUTSIDE, PLUMBING, is_within
+from awduality.records import LOADED, OUTSIDE, is_within
 
 
 def check_sources(tree: Tree) -> Level:
@@ -40,7 +40,7 @@ def check_sources(tree: Tree) -> Level:
 def _complete(tree: Tree) -> Iterator[Finding]:
     """Every record has the digests of its script and of the modules that every job loads."""
     for job, record in tree.records.items():
-        if missing := {record["script"], *PLUMBING} - set(record["code"]):
+        if missing := {record["script"], *LOADED} - set(record["code"]):
             expected = "the digest of all code that ran"
             yield Finding("failed", tree.record_file(job), expected, f"none of {listed(missing)}", AGAIN)
 

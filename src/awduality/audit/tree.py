@@ -13,8 +13,6 @@ from awduality.errors import InputError
 from awduality.files import sha256
 
 SEAL = "seal"
-REDRAWN = ("draw", "claims", "provenance")
-"""Steps that a clone can run without the others."""
 AFTER_SEAL = ("crate",)
 """Jobs that come after the seal: what they make is an export of a sealed run and no part of it."""
 
@@ -43,8 +41,7 @@ class Tree:
             )
 
         self.exports = {job: self.records.pop(job) for job in AFTER_SEAL if job in self.records}
-        steps = {record["script"] for record in self.records.values()}
-        if not self.unreadable and steps <= {f"scripts/{step}.py" for step in REDRAWN}:
+        if not self.unreadable and "plan" not in self.records:
             raise InputError(
                 f"the run is not here: {self.results} holds only what a clone makes again from committed numbers. Add "
                 f"--committed to check {self.figures}, or run Snakemake for this config first"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from awduality.config import schema_problems
 from awduality.errors import InputError
-from awduality.factors import FACTORS
+from studies.sweeps.study import FACTORS
 
 
 @dataclass(frozen=True)

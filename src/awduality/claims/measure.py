@@ -26,8 +26,8 @@ from awduality.claims.statistics import (
     sweep_series,
 )
 from awduality.errors import InputError
-from awduality.factors import BASELINE
 from awduality.streams import stream
+from studies.sweeps.study import BASELINE
 
 _LEAST_RUNS = 3  # runs that are ranked at least
 

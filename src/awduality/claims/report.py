@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from awduality.errors import InputError
-from awduality.factors import FACTORS
 from awduality.files import read_json
+from studies.sweeps.study import FACTORS
 
 Row = Mapping[str, Any]
 

@@ -24,11 +24,11 @@ from awduality.records import file_name, is_within
 Record = Mapping[str, Any]
 
 METADATA = "ro-crate-metadata.json"
-FOLDERS = ("workflow", "profiles", "scripts", "src/awduality")
+FOLDERS = ("workflow", "profiles", "scripts", "src/awduality", "studies")
 SUFFIXES = (".py", ".rst", ".smk", ".yaml")
 DOCUMENTS = (
     *("Snakefile", "constraints.txt", "pyproject.toml", "environment.yml", "LICENSE", "CITATION.cff"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/provenance.md", "docs/replication.md"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/provenance.md", "docs/replication.md", "docs/learners.md"),
 )
 
 

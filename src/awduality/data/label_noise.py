@@ -14,11 +14,6 @@ import numpy as np
 from awduality.streams import stream
 
 
-def noisy_count(train_size: int, level: float) -> int:
-    """How many mislabelled samples are added to ``train_size`` clean ones: N·ρ/(1 − ρ), down to a multiple of ten."""
-    return 10 * int(train_size * level / (1 - level) / 10 + 1e-9)
-
-
 def wrong_labels(labels: np.ndarray, classes: int, root_seed: int, seed: int) -> np.ndarray:
     """A uniformly random wrong label for each true one, from the stream ``label_noise`` of this seed index.
 

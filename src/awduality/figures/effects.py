@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from awduality.claims.report import Verdicts, first_layer
-from awduality.figures.overview import draw_nothing
-from awduality.figures.style import PAGE, describe, letter, plain_log_ticks, wrapped
-from awduality.figures.verdicts import COLOURS, legend_handles
+from awduality.figures.style import PAGE, describe, draw_nothing, letter, plain_log_ticks, wrapped
 
 Claim = Mapping[str, Any]
+
+COLOURS = {
+    "supported": "#9ecae1",
+    "contradicted": "#e6804d",
+    "not distinguishable from the null": "#dcc7e6",
+    "inconclusive": "#eeeeee",
+    "not tested": "white",
+}
+"""Of every verdict, the same in every figure."""
 
 _SMALL = 0.2  # differences within ± this have an axis of their own
 _LINE, _ROOM = 0.125, 0.09  # inches: a line of a statement, and what is left free around it
 _WRAP = 80  # characters of a statement in a line
 _NULL = "0.3"
 _BAR: Mapping[str, Any] = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}
+
+
+def legend_handles(verdicts: Collection[str]) -> list[Patch]:
+    """A patch of the colour of every verdict that occurs."""
+    return [
+        Patch(facecolor=colour, edgecolor="0.6", linewidth=0.4, label=verdict)
+        for verdict, colour in COLOURS.items()
+        if verdict in verdicts
+    ]
 
 
 def draw_effects(claims: Sequence[Claim]) -> Figure:

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL.PngImagePlugin import PngInfo
 
-from awduality.factors import BASELINE, FACTORS, format_value
 from awduality.files import write_atomically
 from awduality.records import canonical, current_figure
 
@@ -58,8 +57,6 @@ _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "awduality",
 }
 
-_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "h")
-
 
 def apply_style() -> None:
     """Set matplotlib's defaults for all figures of the project."""
@@ -73,20 +70,16 @@ def value_colours(count: int) -> list[tuple[float, float, float]]:
     return list(sns.color_palette("viridis", as_cmap=True)([0.85 * i / max(count - 1, 1) for i in range(count)])[:, :3])
 
 
-def factor_markers() -> dict[str, str]:
-    """One marker per factor, the same in every figure."""
-    return dict(zip([BASELINE, *FACTORS], _MARKERS, strict=True))
+def format_value(value: float) -> str:
+    """A number as text: 0.1, 4,000."""
+    return f"{value:,g}" if value < 1e6 else f"{value:g}"
 
 
-def factor_colours() -> dict[str, tuple[float, float, float]]:
-    """One colour per factor, the same in every figure; the baseline is black."""
-    colours = sns.color_palette("colorblind", len(FACTORS))
-    return {BASELINE: (0.0, 0.0, 0.0), **dict(zip(FACTORS, colours, strict=True))}
-
-
-def factor_label(factor: str) -> str:
-    """The name of a factor in a legend."""
-    return "Baseline" if factor == BASELINE else FACTORS[factor].label
+def draw_nothing(reason: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(COLUMN, 1.0))
+    figure.text(0.5, 0.5, reason, ha="center", va="center")
+    return figure
 
 
 def describe(row: Mapping[str, Any] | pd.Series) -> str:

@@ -39,6 +39,12 @@ class Setting:
     most: float | None = None  # largest value allowed
     choices: Mapping[str, str] = field(default_factory=dict)  # value → how text calls it
     many: bool = False  # of a shared setting: a list of such values
+    neutral: Any = None  # its value where an experiment leaves it out; by default none may
+
+    @property
+    def plain(self) -> str:
+        """The words without markup, for text."""
+        return self.words.replace("$", "").replace("_", "")
 
     @property
     def axis_label(self) -> str:
@@ -51,7 +57,9 @@ class Step:
     """What one kind of job does: the module ``studies/<study>/<name>.py``, run for every shard, or once per study.
 
     A step per shard writes ``<folder>/<shard>.csv`` and ``.safetensors``; one per study writes ``tables`` beside the
-    figures. Rule, record and audit take its parameters from ``reads``, and its inputs from ``after`` and ``data``.
+    figures, from the results of other steps or, like claims and figures, from tables that lie there, so that a clone
+    can make it again without the run. Rule, record and audit take its parameters from ``reads``, and its inputs from
+    ``after``, ``data`` and ``of_tables``.
     """
 
     name: str
@@ -62,8 +70,9 @@ class Step:
     only: str = ""  # the one group of shards that it is for
     together: str = ""  # the key of the config that makes one job of all shards
     folder: str = ""  # among the results; by default the step's name
-    tables: Sequence[str] = ()  # of a step per study: what it writes beside the figures, without .csv
-    rows: Sequence[str] = ()  # a row per run and value of these keys of the config: layers, geometry.pairings
+    tables: Sequence[str] = ()  # of a step per study: what it writes, without .csv; by default what no other step does
+    of_tables: Sequence[str] = ()  # of a step per study: the tables beside the figures that it makes its own from
+    rows: Sequence[str] | None = ()  # a row per run and value of these keys: layers, …; None: any number of rows
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
     purposes: Sequence[str] = ()  # random streams that every run draws from
     gpu: Literal["if there", "if demanded", "never"] = "never"  # whether jobs take turns on a GPU
@@ -80,15 +89,15 @@ class Drawn:
 
     function: str
     tables: Sequence[str]  # file names beside the figure
-    words: Sequence[str] = ()  # arguments before the tables
+    words: Sequence[str] = ()  # arguments after the tables
 
 
 EXPERIMENT = (Step("experiment"), Step("tables", after=("experiment",), each="study", tables=("runs",)))
 
 
 def one_shard_per_setting(run: Run, _experiments: Sequence[str]) -> str:
-    """By default a shard trains one setting, whatever asks for it."""
-    return Run(run.settings, 0).id[:8]
+    """By default a shard is one setting, whatever asks for it, and named by its values."""
+    return "-".join(map(str, run.settings.values()))
 
 
 @dataclass(frozen=True)
@@ -98,15 +107,19 @@ class Study:
     paper: Paper
     settings: Mapping[str, Setting]  # what runs differ in
     shared: Mapping[str, Setting] = field(default_factory=dict)  # what all runs of a config share
+    about: str = ""  # what it asks, in a line
+    experiments: Mapping[str, str] = field(default_factory=dict)  # names that claims know, and what each is; else any
     inherits: Sequence[str] = ()  # sections of config/config.yaml: data, network, layers
     steps: Sequence[Step] = EXPERIMENT
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
     keys: Sequence[str] = ()  # top-level keys of its configs, where they are not one section with the study's name
-    analysed: str = ""  # key of the config that says how many training samples are needed with every class
+    smallest: Callable[[Config], int] = lambda config: int(config["data"]["pool"]["count"])  # with every class: samples
     canonical: Callable[[Settings], Settings] = dict  # neutral values for what another setting makes unused
+    tidy: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # equal numbers spelled equally, where keys is given
     expand: Callable[[Config], Iterator[tuple[str, Run]]] | None = None  # (experiment, run), where lists do not cross
     group: Callable[[Run, Sequence[str]], str] = one_shard_per_setting  # run, experiments → name of its shards
     figures: Callable[[Config, Mapping[str, Drawn]], Mapping[str, Drawn]] = lambda _, found: found
+    rows: Callable[[Config], Mapping[str, Sequence[Mapping[str, Any]]]] = lambda _: {}  # table → rows it must have
     problems: Callable[[Config], Iterable[str]] = lambda _: ()  # what no range can say of a config

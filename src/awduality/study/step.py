@@ -48,7 +48,7 @@ class Job:
     asked: Mapping[str, Any]  # the keys that the step reads, by their last part, and root_seed
     split_file: Path | None = None
     before: Mapping[str, Sequence[Path]] = field(default_factory=dict)  # step → its files, without suffix
-    progress: Callable[[int], object] = int  # to be told how many further runs are done
+    progress: Callable[..., None] = print  # to be told how many further runs are done, and what is being done
 
     def stream(self, purpose: str, run: Run) -> np.random.Generator:
         """The random stream of one run for one purpose of this study; runs of one seed share it."""
@@ -66,7 +66,7 @@ class Job:
         """Run → what an earlier step says of it, every cell as text."""
         found: dict[str, list[dict[str, str]]] = {}
         for file in self.before[step]:
-            for row in read_table(file.with_suffix(".csv")):
+            for row in read_table(of_kind(file, "csv")):
                 found.setdefault(row["run"], []).append(row)
         return found
 
@@ -80,7 +80,12 @@ class Job:
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
-    return read_arrays(file.with_suffix(".safetensors"))
+    return read_arrays(of_kind(file, "safetensors"))
+
+
+def of_kind(file: Path, suffix: str) -> Path:
+    """A file of a shard; the shard's name may hold dots."""
+    return file.with_name(f"{file.name}.{suffix}")
 
 
 def arrays_of(arrays: Mapping[str, np.ndarray], run: Run | str, part: str = "") -> dict[str, np.ndarray]:
@@ -89,17 +94,8 @@ def arrays_of(arrays: Mapping[str, np.ndarray], run: Run | str, part: str = "") 
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def described(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Runs as a command line says them: settings, each with its seeds."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in runs:
-        entry = found.setdefault(Run(one.settings, 0).id, {"settings": one.settings, "seeds": []})
-        entry["seeds"].append(one.seed)
-    return list(found.values())
-
-
 def runs_from(description: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """The runs that ``described`` describes."""
+    """The runs that a command line describes, in the order of settings and their seeds."""
     return [Run(dict(entry["settings"]), seed) for entry in description for seed in entry["seeds"]]
 
 
@@ -152,9 +148,9 @@ def write_shard(file: Path, outcomes: Sequence[Outcome], runs: Sequence[Run], co
     rows = [row for outcome in outcomes for row in _rows(outcome)]
     measured = list(columns) or list(dict.fromkeys(name for row in rows for name in row))
     heads = ["run", *settings, "seed", "ended"]
-    write_table(file.with_suffix(".csv"), rows, [*heads, *(name for name in measured if name not in heads)])
+    write_table(of_kind(file, "csv"), rows, [*heads, *(name for name in measured if name not in heads)])
     arrays = {f"{outcome.run.id}/{name}": array for outcome in outcomes for name, array in outcome.arrays.items()}
-    write_arrays(file.with_suffix(".safetensors"), arrays)
+    write_arrays(of_kind(file, "safetensors"), arrays)
     logging.info("%s: %s", file.name, dict(collections.Counter(outcome.ended for outcome in outcomes)))
 
 

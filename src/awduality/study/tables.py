@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from awduality.commandline import parse, recorded, run
-from awduality.files import read_arrays, read_json, read_table, write_table
+from awduality.files import read_arrays, read_frame, read_json, read_table, write_table
 from awduality.runs import Run
 from awduality.study.step import running
 
@@ -83,12 +83,7 @@ class Results:
     @cached_property
     def labels(self) -> dict[str, str]:
         """The name of the config and, where there is data, of its dataset: they stand in every table."""
-        if "data" not in self.config:
-            return {"config": self.config["name"]}
-        dataset = self.config["data"]["source"]
-        if dataset == "image_folder":  # the name of what lies in it
-            dataset = read_json(self.folder / "data" / "image_folder.json")["title"]
-        return {"config": self.config["name"], "dataset": dataset}
+        return labels_of(self.folder)
 
     @cached_property
     def split(self) -> Split:
@@ -137,6 +132,17 @@ class Results:
     def array(self, step: str, one: Planned, name: str) -> np.ndarray:
         """One array of one run."""
         return self.arrays(step, one)[name]
+
+
+def labels_of(folder: Path) -> dict[str, str]:
+    """The name of the config in ``results/<config>/`` and, where there is data, that of its dataset."""
+    config = read_json(folder / "config.json")
+    if "data" not in config:
+        return {"config": config["name"]}
+    dataset = config["data"]["source"]
+    if dataset == "image_folder":  # the name of what lies in it
+        dataset = read_json(folder / "data" / "image_folder.json")["title"]
+    return {"config": config["name"], "dataset": dataset}
 
 
 def run_rows(results: Results, *steps: str) -> list[Row]:
@@ -190,9 +196,42 @@ def perform(
     parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
     parser.add_argument("--split", type=Path, help="the data, from prepare_data.py, if the step reads it")
     parser.add_argument("--before", required=True, nargs="+", metavar="STEP=FOLDER", help="where steps wrote, in order")
-    parser.add_argument("--out", required=True, type=Path, help="figures/<config>: <table>.csv")
+    _out(parser)
     arguments = parse(parser, argv)
     steps = {name: Path(folder) for name, folder in (item.split("=") for item in arguments.before)}
-    for name, rows in work(Results(arguments.results, arguments.asked, steps, arguments.split)).items():
+    _write(arguments.out, work(Results(arguments.results, arguments.asked, steps, arguments.split)))
+
+
+def derived_step(work: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any]], Mapping[str, Rows]]) -> None:
+    """Run a step that makes tables from tables beside the figures as a program.
+
+    Args:
+        work: gives the rows of every table that the step declares, from the tables that it reads, by name, and what it
+            asked of the config.
+    """
+    run(recorded(partial(derive, work, *running())))
+
+
+def derive(
+    work: Callable[[Mapping[str, pd.DataFrame], Mapping[str, Any]], Mapping[str, Rows]],
+    study: str,
+    step: str,
+    argv: list[str] | None = None,
+) -> None:
+    """Do the work of a step that makes tables from tables, and write them."""
+    parser = argparse.ArgumentParser(prog=f"studies/{study}/{step}.py", description=work.__doc__)
+    parser.add_argument("--tables", required=True, nargs="+", type=Path, help="tables beside the figures")
+    parser.add_argument("--asked", required=True, type=json.loads, metavar="JSON", help="what it reads of the config")
+    _out(parser)
+    arguments = parse(parser, argv)
+    _write(arguments.out, work({path.stem: read_frame(path) for path in arguments.tables}, arguments.asked))
+
+
+def _out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, type=Path, help="figures/<config>: <table>.csv")
+
+
+def _write(folder: Path, tables: Mapping[str, Rows]) -> None:
+    for name, rows in tables.items():
         found, columns = rows if isinstance(rows, tuple) else (rows, None)
-        write_table(arguments.out / f"{name}.csv", found, columns)
+        write_table(folder / f"{name}.csv", found, columns)

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from awduality.data.splits import Split
 from awduality.networks import network
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.training import schemes
 from awduality.training.run import HISTORY, Solution, Training, training_labels
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from awduality.errors import InputError
 from awduality.learners import ALGORITHMS, SETTINGS, canonical_settings
-from awduality.plan import Run, Settings
+from awduality.runs import Run, Settings
 from awduality.streams import stream
 from awduality.training.group import Group
 from awduality.training.mixing import exchanges

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from awduality.data.splits import Split
-from awduality.plan import Run, Settings
+from awduality.runs import Run, Settings
 from awduality.training import schemes
 from awduality.training.convolutional import train_convolutional
 from awduality.training.ensemble import Ensemble

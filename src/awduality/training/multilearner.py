@@ -24,7 +24,7 @@ from torch import Tensor
 from awduality.data.splits import Split
 from awduality.errors import InputError
 from awduality.networks import Shapes
-from awduality.plan import Run, Settings
+from awduality.runs import Run, Settings
 from awduality.streams import stream
 from awduality.training.mixing import exchanges, mixed
 from awduality.training.population import layers, population

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.counts import noisy_count
+from awduality.data.label_noise import wrong_labels
 from awduality.data.splits import Split
 from awduality.networks import weight_shapes
-from awduality.plan import Run, Settings
+from awduality.runs import Run, Settings
 
 StopReason = Literal["converged", "budget", "diverged"]
 

@@ -22,8 +22,6 @@ from awduality.networks import Shapes, in_order
 from awduality.training.multilearner import LearnerTraining, initial_row
 from awduality.training.population import population
 
-EXPERIMENT = "large"
-"""The experiment whose solutions are shown."""
 POINTS = 41
 """Of the grid, along each axis."""
 SAMPLES = 4_000
@@ -34,7 +32,6 @@ MARGIN = 0.3
 _NUMBERS = 2**24  # weights and activations that are held at once
 _EVALUATED = 400  # samples whose activations are held at once; see awduality.training.ensemble
 
-Entry = Mapping[str, Any]  # of a plan
 Weights = Mapping[str, np.ndarray]
 
 
@@ -80,46 +77,6 @@ class Plane:
         start = self.initial.astype(np.float64) - self.ssgd
         distance = float(np.linalg.norm(self.dpsgd.astype(np.float64) - self.ssgd))
         return {"ssgd": (0.0, 0.0), "dpsgd": (distance, 0.0), "initial": (float(start @ x), float(start @ y))}
-
-
-def shown_pair(planned: Sequence[Entry], stopped: Mapping[str, str]) -> tuple[Entry, Entry] | None:
-    """The SSGD and the DPSGD run whose solutions are shown.
-
-    They are of the experiment ``large`` and its lowest seed, with the mixing that the experiment names first and the
-    smallest number of learners: among those of which both have converged, the pair of largest rate × total batch; of
-    equal products, that of the larger batch.
-
-    Args:
-        planned: the runs of the plan.
-        stopped: the ``stop_reason`` of every run, by id.
-
-    Returns:
-        Two entries of the plan, or nothing if no such pair has converged.
-    """
-    asked = [run for run in planned if EXPERIMENT in run["experiments"]]
-    lowest = min((run["seed"] for run in asked), default=0)
-    of = {
-        name: [run for run in asked if run["seed"] == lowest and run["settings"]["algorithm"] == name]
-        for name in ("ssgd", "dpsgd")
-    }
-    if not of["dpsgd"]:
-        return None
-    first = of["dpsgd"][0]["settings"]["mixing"]
-    fewest = min(run["settings"]["learners"] for run in of["dpsgd"])
-    pairs = [
-        (one, other)
-        for one in of["ssgd"]
-        for other in of["dpsgd"]
-        if (other["settings"]["mixing"], other["settings"]["learners"]) == (first, fewest)
-        and all(one["settings"][name] == other["settings"][name] for name in ("learning_rate", "total_batch", "steps"))
-        and stopped[one["id"]] == stopped[other["id"]] == "converged"
-    ]
-    return max(pairs, key=lambda pair: _noise(pair[1]), default=None)
-
-
-def _noise(run: Entry) -> tuple[float, int]:
-    rate, batch = run["settings"]["learning_rate"], run["settings"]["total_batch"]
-    return rate * batch, batch
 
 
 def surface(

@@ -12,7 +12,7 @@ from awduality.claims.catalogue import Quantity, read_claims
 from awduality.duality import controls
 from awduality.duality.summary import COLUMNS, NULL_COLUMNS
 from awduality.errors import InputError
-from awduality.factors import FACTORS
+from studies.sweeps.study import FACTORS
 
 PAPER = {"duality", "decomposition", "size-norm", "codeterminants", "factors", "init-scale", "multi-learner"}
 

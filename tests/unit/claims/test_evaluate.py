@@ -15,7 +15,7 @@ from awduality.claims.evaluate import evaluate, verdict_of
 from awduality.claims.measure import Measured
 from awduality.claims.statistics import Series, adjusted, permutation_p
 from awduality.errors import InputError
-from awduality.factors import BASELINE, FACTORS
+from studies.sweeps.study import BASELINE, FACTORS
 
 LABELS = {"config": "digits", "layer": "fc2", "dataset": "digits", "pairing": "test_to_train"}
 NO_NULL_RUNS = pd.DataFrame({"layer": []})

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tests.unit.curvature.test_curvature import dense_oracle, hessian_at
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -10,6 +9,7 @@ from awduality.curvature.operators import HessianOperator
 from awduality.errors import InputError
 from awduality.losses import smoothed_cross_entropy
 from awduality.probe import LayerProbe
+from tests.unit.curvature.test_curvature import dense_oracle, hessian_at
 
 SAMPLES, CLASSES = 16, 3
 

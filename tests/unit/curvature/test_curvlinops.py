@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse.linalg import eigsh
-from tests.unit.curvature.curvlinops_adapter import hessian_operator
-from tests.unit.curvature.test_architectures import CLASSES, network
 from torch import nn
 from torch.nn.functional import one_hot
 
@@ -15,6 +13,8 @@ from awduality.curvature.operators import HessianOperator, top_spectrum
 from awduality.losses import smoothed_cross_entropy
 from awduality.probe import LayerProbe
 from awduality.streams import stream
+from tests.unit.curvature.curvlinops_adapter import hessian_operator
+from tests.unit.curvature.test_architectures import CLASSES, network
 
 CASES = [
     ("4 layers", "2"),

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from tests.unit.curvature.test_curvature import hessian_at, probed
-from tests.unit.curvature.test_lanczos import SPECTRA, matrix_of
 
 import awduality
 from awduality.curvature.density import SpectralDensity, spectral_density
 from awduality.errors import InputError
 from awduality.streams import stream
+from tests.unit.curvature.test_curvature import hessian_at, probed
+from tests.unit.curvature.test_lanczos import SPECTRA, matrix_of
 
 MATRIX = matrix_of(SPECTRA["mostly negative"])
 

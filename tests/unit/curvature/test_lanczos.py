@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse.linalg import eigsh
-from tests.unit.curvature.test_curvature import probed
 
 from awduality.curvature import lanczos
 from awduality.curvature.lanczos import top_eigenpairs
 from awduality.curvature.operators import HessianOperator
 from awduality.errors import InputError
+from tests.unit.curvature.test_curvature import probed
 
 PLACE = torch.arange(300, dtype=torch.float64)
 SPECTRA = {

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.unit.curvature.test_curvature import NETWORKS, hessian_at, probed, samples
 from torch.nn.functional import cross_entropy
 
 from awduality import decompose
@@ -14,6 +13,7 @@ from awduality.duality import decomposition
 from awduality.errors import InputError
 from awduality.networks import fully_connected
 from awduality.probe import LayerProbe
+from tests.unit.curvature.test_curvature import NETWORKS, hessian_at, probed, samples
 
 WAYS = pytest.mark.parametrize("most_bytes", [2**31, 0], ids=["S_k kept", "S_k never made"])
 

@@ -8,8 +8,9 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from awduality.data.counts import noisy_count
 from awduality.data.idx import IDX_SOURCES
-from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.label_noise import wrong_labels
 from awduality.data.sources import load
 from awduality.data.splits import data_card, read_split, split_arrays
 from awduality.data.torchvision_import import torchvision_datasets

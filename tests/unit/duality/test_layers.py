@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests.unit.test_probe import OverPositions, Residual, Twice, Unused
 from torch import nn
 
 import awduality
@@ -11,6 +10,7 @@ from awduality import decompose, decompose_layers, nearest_pairs
 from awduality.duality import layers as module
 from awduality.errors import InputError
 from awduality.networks import fully_connected
+from tests.unit.test_probe import OverPositions, Residual, Twice, Unused
 
 
 @pytest.fixture

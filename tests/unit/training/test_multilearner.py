@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from awduality.errors import InputError
 from awduality.learners import canonical_settings
 from awduality.networks import network, weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.streams import stream
 from awduality.training import multilearner, schemes
 from awduality.training.mixing import exchanges

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from awduality.errors import InputError
 from awduality.files import read_arrays
 from awduality.networks import weight_shapes
-from awduality.plan import Run
+from awduality.runs import Run
 from awduality.streams import stream
 from awduality.training.distributed import distributed_settings, train_learner
 from awduality.training.group import joined

@@ -8,19 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.settings import AUTHORS
 from torch import nn
 
-from awduality.data.label_noise import noisy_count, wrong_labels
+from awduality.data.counts import noisy_count
+from awduality.data.label_noise import wrong_labels
 from awduality.networks import fully_connected
 from awduality.networks import network as network_of
-from awduality.plan import Run, expand
+from awduality.runs import Run
 from awduality.training import schemes
 from awduality.training.ensemble import Ensemble
 from awduality.training.loop import train
 from awduality.training.products import product
 from awduality.training.run import HISTORY, Training
 from awduality.training.step import Step
+from studies.sweeps.study import expand
+from tests.settings import AUTHORS
 
 CPU = torch.device("cpu")
 DEFAULTS = {**AUTHORS, "batch_size": 10, "train_size": 100, "width": 12}

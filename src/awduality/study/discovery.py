@@ -1,0 +1,195 @@
+"""Which studies there are, found by their folders, and what each says of itself without being run."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from awduality.errors import InputError
+from awduality.study.contract import Drawn, Study
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The project that this code is part of. A study is never imported from another one, which may be a stranger's."""
+
+FOLDER = "studies"
+DEFAULT = "sweeps"
+"""The study of a config that names none: the main paper's, whose default it is laid over."""
+
+
+def study_names(root: Path = ROOT) -> list[str]:
+    """Every study, by the name of its folder; folders whose names begin with ``_`` are none."""
+    return sorted(path.parent.name for path in (root / FOLDER).glob("*/study.py") if path.parent.name[0] != "_")
+
+
+@cache
+def study(name: str) -> Study:
+    """The declaration of a study.
+
+    Raises:
+        InputError: there is no such study, its declaration imports too much, or declares nothing.
+    """
+    if name not in study_names() and not (ROOT / FOLDER / name / "study.py").is_file():
+        raise InputError(
+            f"there is no study {name!r}: wanted a folder {FOLDER}/{name} with a declaration study.py. The studies are "
+            f"{', '.join(study_names())}; cp -r {FOLDER}/_template {FOLDER}/{name} makes a new one"
+        )
+    if foreign := sorted(set(foreign_imports(ROOT / FOLDER / name / "study.py"))):
+        raise InputError(
+            f"{FOLDER}/{name}/study.py imports {', '.join(foreign)}: wanted the standard library and awduality.study."
+            "contract, since every run of Snakemake reads it; move what needs more into a step"
+        )
+    declared = getattr(module(name, "study"), "STUDY", None)
+    if not isinstance(declared, Study):
+        raise InputError(f"{FOLDER}/{name}/study.py declares no study: wanted STUDY = Study(...)")
+    for step in declared.steps:
+        if not (ROOT / FOLDER / name / f"{step.name}.py").is_file():
+            raise InputError(
+                f"{FOLDER}/{name}/study.py declares the step {step.name!r}, but {step.name}.py is not there"
+            )
+    return declared
+
+
+def module(name: str, part: str) -> ModuleType:
+    """A module of a study of this project."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    return importlib.import_module(f"{FOLDER}.{name}.{part}")
+
+
+def study_of(config: Mapping[str, Any]) -> str:
+    """The study that a config belongs to: the one whose name is among its keys.
+
+    Raises:
+        InputError: two of them are, or none.
+    """
+    named = [name for name in study_names() if name in config]
+    if len(named) != 1:
+        said = f"names {len(named)} studies ({', '.join(named)})" if named else "names no study"
+        raise InputError(
+            f"the config {config.get('name')!r} {said}: wanted one key of {', '.join(study_names())}, and no other"
+        )
+    return named[0]
+
+
+def claims_file(name: str) -> str:
+    """Where the claims of a study stand."""
+    return study(name).claims or f"{FOLDER}/{name}/claims.yaml"
+
+
+def size_files(size: str) -> dict[str, str]:
+    """Study → the config of this size, of every study that has one.
+
+    Raises:
+        InputError: no study has this size.
+    """
+    declared = {name: study(name).sizes.get(size, f"{FOLDER}/{name}/{size}.yaml") for name in study_names()}
+    found = {name: path for name, path in declared.items() if (ROOT / path).is_file()}
+    if DEFAULT not in found:
+        sizes = sorted({"quick", *study(DEFAULT).sizes})
+        raise InputError(f"size: got {size!r}, wanted {' or '.join(sizes)}, as in --config size=full")
+    return found
+
+
+def figures(name: str, config: Mapping[str, Any]) -> dict[str, Drawn]:
+    """Figure → how it is drawn: ``draw_<figure>(<table>, …)`` in ``figures.py``; nothing of it runs."""
+    found = {function: Drawn(function, tables) for function, tables in drawing_functions(name).items()}
+    return dict(study(name).figures(config, found))
+
+
+def drawing_functions(name: str) -> dict[str, list[str]]:
+    """Function, without ``draw_``, → the files that its parameters name."""
+    return {
+        node.name.removeprefix("draw_"): [_table(argument.arg) for argument in node.args.args]
+        for node in _functions(name)
+    }
+
+
+def captions(name: str) -> dict[str, str]:
+    """Function, without ``draw_``, → the caption of its figures, which is its docstring.
+
+    Raises:
+        InputError: a figure has none.
+    """
+    found = {}
+    for node in _functions(name):
+        text = ast.get_docstring(node)
+        if not text:
+            raise InputError(
+                f"{FOLDER}/{name}/figures.py: {node.name} has no docstring, which is the caption of its figure: say "
+                "what is drawn"
+            )
+        found[node.name.removeprefix("draw_")] = " ".join(text.split())
+    return found
+
+
+def _functions(name: str) -> Iterator[ast.FunctionDef]:
+    path = ROOT / FOLDER / name / "figures.py"
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
+    yield from (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("draw_"))
+
+
+def _table(parameter: str) -> str:
+    return "claims.json" if parameter == "claims" else f"{parameter.replace('_', '-')}.csv"
+
+
+def foreign_imports(path: Path) -> Iterator[str]:
+    """What a file, with what it imports of the project, takes from neither the standard library nor the project."""
+    seen, queue = set(), [path]
+    while queue:
+        file = queue.pop()
+        if file not in seen:
+            seen.add(file)
+            for name in imported_modules(file):
+                if local := local_files(name):
+                    queue += local
+                elif name.partition(".")[0] not in (*sys.stdlib_module_names, "awduality", FOLDER):
+                    yield name.partition(".")[0]
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The modules that a file imports, at its top or within functions, but for those below ``if TYPE_CHECKING``."""
+    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in ("awduality", FOLDER))
+            yield from (name for alias in node.names if local_files(name := f"{node.module}.{alias.name}")[1:])
+
+
+def local_files(name: str) -> list[Path]:
+    """The files of the project that importing a module runs: its own and the ``__init__`` of its packages."""
+    parts, found = name.split("."), []
+    if parts[0] not in ("awduality", FOLDER):
+        return []
+    start = ROOT / "src" if parts[0] == "awduality" else ROOT
+    for depth in range(1, len(parts) + 1):
+        place = start.joinpath(*parts[:depth])
+        found += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    whole = start.joinpath(*parts)
+    return found if whole.with_suffix(".py").is_file() or whole.is_dir() else []
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _executed(child)
+
+
+def closure(path: str, root: Path = ROOT) -> list[str]:
+    """A file and every file of the project that it imports, directly or not, as paths within the project."""
+    found: set[Path] = set()
+    queue = [root / path]
+    while queue:
+        file = queue.pop()
+        if file not in found:
+            found.add(file)
+            queue += [other for name in imported_modules(file) for other in local_files(name)]
+    return sorted(file.relative_to(root).as_posix() for file in found)
