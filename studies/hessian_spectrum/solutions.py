@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from awduality.curvature.lanczos import top_eigenpairs
 from awduality.curvature.network_hessian import NetworkHessian
+from awduality.duality.determinants import determinants
 from awduality.duality.nulls import balanced
-from awduality.duality.pairing import nearest_pairs
-from awduality.duality.solution import solution_row
-from awduality.probe import LayerProbe
 from studies.hessian_spectrum.data import Samples
 from studies.hessian_spectrum.spectra import Numbers, gauss_newton_trace, network, outliers
 from studies.hessian_spectrum.stack import Layers
 
 LAYER = "fc2"
-_DIRECTIONS = 10
-_NAMES = {
-    "top_eigenvalue": "top_eigenvalue",
-    "trace": "trace",
-    "sharpness": "sigma_g_norm",
-    "size": "sigma_w_norm",
-}
-DETERMINANTS = ("gap", "train_loss", *_NAMES, *(f"{name}_balanced" for name in _NAMES))
-
-
 def named(layers: Layers) -> dict[str, np.ndarray]:
     """Name → weights, as the library has them."""
     return {f"fc{number}": layer for number, layer in enumerate(layers, 1)}
-
-
-def determinants(weights: Mapping[str, np.ndarray], layer: str, train: Samples, test: Samples) -> Numbers:
-    """What every study's solutions are compared by, plain and of the same function in its balanced form."""
-    row, _ = solution_row(weights, layer, train, test, nearest_pairs(train, test), _DIRECTIONS)  # type: ignore[arg-type]
-    probe = LayerProbe(network(list(weights.values())), layer)
-    found = {"gap": row["gap"], "train_loss": float(probe.see(train).losses.mean())}
-    for ending in ("", "_balanced"):
-        found |= {f"{name}{ending}": row[f"{column}{ending}"] for name, column in _NAMES.items()}
-    return found
 
 
 def measured(layers: Layers, train: Samples, test: Samples, classes: int) -> Numbers:
@@ -58,4 +34,4 @@ def measured(layers: Layers, train: Samples, test: Samples, classes: int) -> Num
     layer = determinants(named(layers), LAYER, train, test)
     found["layer_top_eigenvalue"], found["layer_trace_share"] = layer["top_eigenvalue"], layer["trace"] / trace
     found["interlacing_excess"] = max(0.0, layer["top_eigenvalue"] / float(top[0]) - 1)
-    return found | {f"determinants/{name}": layer[name] for name in DETERMINANTS}
+    return found | {f"{LAYER}/{name}": value for name, value in layer.items()}

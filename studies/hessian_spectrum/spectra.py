@@ -143,8 +143,8 @@ def exact(operator: NetworkHessian, vectors: int = 0) -> tuple[np.ndarray, np.nd
 
 def span_of_class_means(
     operator: NetworkHessian, groups: Sequence[np.ndarray], classes: int
-) -> Iterator[tuple[np.ndarray, int]]:
-    """An orthonormal basis of the span of the means of v_ic over the samples of each group, and its dimension.
+) -> Iterator[np.ndarray]:
+    """An orthonormal basis (M, r) of the span of the means of v_ic over the samples of each group.
 
     v are the factors of the Gauss–Newton part (``NetworkHessian.softmax_factors``); k groups make k² means of which
     k(k − 1) at most are independent, since Σ_c √p_ic v_ic = 0 for every sample, not for means.
@@ -163,8 +163,7 @@ def span_of_class_means(
         count = np.bincount(group, minlength=classes).clip(min=1)
         means = (total / count[:, None, None]).reshape(-1, operator.shape[0])
         _, sizes, rows = np.linalg.svd(means, full_matrices=False)
-        rank = int((sizes > _NULL * sizes[0]).sum())
-        yield rows[:rank].T, rank
+        yield rows[sizes > _NULL * sizes[0]].T
 
 
 def overlap(vectors: np.ndarray, basis: np.ndarray) -> float:

@@ -40,6 +40,12 @@ STUDY = Study(
         2017,
         "1706.04454",
     ),
+    about="Does training turn most curvature into none, and does the data decide the rest?",
+    experiments={
+        "classes": "clusters, and what their number and their overlap do to the spectrum",
+        "width": "images, and what the size of the network does to the spectrum",
+        "batches": "images, and what the size of the batch does to the sharpness and to the basin",
+    },
     settings={
         "arm": Setting(str, "Arm", choices=ARMS, source="ours"),
         "width": Setting(int, "Units of each of two hidden layers", "w", least=2),
@@ -64,19 +70,17 @@ STUDY = Study(
     steps=(
         Step(
             "experiment",
-            reads=tuple(
-                f"hessian_spectrum.{name}"
-                for name in (
-                    "samples",
-                    "cluster_samples",
-                    "cluster_steps",
-                    "max_steps",
-                    "target_loss",
-                    "levels",
-                    "continued",
-                    "bending",
-                )
+            reads=(
+                "samples",
+                "cluster_samples",
+                "cluster_steps",
+                "max_steps",
+                "target_loss",
+                "levels",
+                "continued",
+                "bending",
             ),
+            purposes=("init",),
             data=True,
         ),
         Step(
