@@ -192,7 +192,9 @@ def on_batches(job: Job, runs: Sequence[Run]) -> Iterator[Outcome]:
         if course.ended != "diverged":
             numbers |= {"end_loss": course.loss, "steps": course.steps}
             end = NetworkHessian(network(course.weights), train)
-            numbers["top_eigenvalue"] = rows[-1]["top_eigenvalue"] if rows else float(top_eigenpairs(end, 1).eigenvalues[0])
+            numbers["top_eigenvalue"] = (
+                rows[-1]["top_eigenvalue"] if rows else float(top_eigenpairs(end, 1).eigenvalues[0])
+            )
         partner = courses.get((PARTNERS.get(arm, ""), one.seed))
         if partner is not None and {course.ended, partner.ended} == {"converged"}:
             found, losses = path(partner.weights, course.weights, inputs, targets, int(job.asked["bending"]))

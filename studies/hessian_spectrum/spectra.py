@@ -118,7 +118,7 @@ def density_summary(
 
 
 def gauss_newton_trace(operator: NetworkHessian) -> float:
-    """tr G = (1/N) Σ_ic |v_ic|², exact."""
+    """Tr G = (1/N) Σ_ic |v_ic|², exact."""
     return sum(float(factors.square().sum()) for _, factors in operator.softmax_factors()) / len(operator)
 
 
@@ -141,9 +141,7 @@ def exact(operator: NetworkHessian, vectors: int = 0) -> tuple[np.ndarray, np.nd
     return values[::-1].copy(), basis[:, ::-1][:, :vectors].copy()
 
 
-def span_of_class_means(
-    operator: NetworkHessian, groups: Sequence[np.ndarray], classes: int
-) -> Iterator[np.ndarray]:
+def span_of_class_means(operator: NetworkHessian, groups: Sequence[np.ndarray], classes: int) -> Iterator[np.ndarray]:
     """An orthonormal basis (M, r) of the span of the means of v_ic over the samples of each group.
 
     v are the factors of the Gauss–Newton part (``NetworkHessian.softmax_factors``); k groups make k² means of which

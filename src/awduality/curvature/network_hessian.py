@@ -8,15 +8,14 @@ N(k − 1) at most. Parameters stand one after the other, each row-major, in the
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, hessian, jacrev, jvp, linearize, vmap
+from torch.func import functional_call, hessian, jacrev, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss, checked_losses, named_loss
@@ -60,15 +59,30 @@ class NetworkHessian:
         return len(self._inputs)
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        """H V for V (M, k), a vector per column, at about the time of four forward passes for each."""
-        found: Tensor = vmap(self._product, in_dims=1, out_dims=1)(vectors)
-        return found
+        """H V for V (M, k), a vector per column, at about the time of four forward passes for each.
 
-    @cached_property
+        By a backward pass through the gradient, whose graph is kept.
+        """
+        place, gradient = self._graph
+        (found,) = torch.autograd.grad(
+            gradient, place, vectors.T, retain_graph=True, is_grads_batched=True, materialize_grads=True
+        )
+        return found.T
+
+    @property
     def gradient(self) -> Tensor:
         """The gradient of the mean loss, (M,)."""
-        found: Tensor = grad(self._mean_loss)(self.parameters)
-        return found
+        return self._graph[1].detach()
+
+    @cached_property
+    def _graph(self) -> tuple[Tensor, Tensor]:
+        """The parameters, and the gradient as a function of them."""
+        place = self.parameters.clone().requires_grad_(True)
+        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            (gradient,) = torch.autograd.grad(self._mean_loss(place), place, create_graph=True)
+        if not gradient.requires_grad:  # a network and a loss that are linear
+            gradient = gradient + 0 * place.sum()
+        return place, gradient
 
     def block(self, name: str) -> slice:
         """Where the parameter of this name stands among all of them."""
@@ -113,17 +127,6 @@ class NetworkHessian:
         for part, jacobians in self._jacobians(len(self)):
             chances = torch.softmax(self._outputs(self._inputs[part]), dim=1)[..., None]
             yield part, chances.sqrt() * (jacobians - (chances * jacobians).sum(1, keepdim=True))
-
-    @cached_property
-    def _product(self) -> Callable[[Tensor], Tensor]:
-        """H v for one v, recorded once where the loss can be traced, since that saves most of the time of a product."""
-        gradient = grad(self._mean_loss)
-        try:
-            with warnings.catch_warnings():  # of torch.fx, on its own constants
-                warnings.simplefilter("ignore", UserWarning)
-                return cast(Callable[[Tensor], Tensor], linearize(gradient, self.parameters)[1])
-        except RuntimeError:  # some value decides what is computed
-            return lambda vector: jvp(gradient, (self.parameters,), (vector,))[1]
 
     def _outputs(self, inputs: Tensor, parameters: Tensor | None = None) -> Tensor:
         flat = self.parameters if parameters is None else parameters
