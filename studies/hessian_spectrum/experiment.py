@@ -19,6 +19,7 @@ from studies.hessian_spectrum import basins
 from studies.hessian_spectrum.data import FEATURES, Samples, clusters, images
 from studies.hessian_spectrum.solutions import measured
 from studies.hessian_spectrum.spectra import (
+    Numbers,
     density_summary,
     exact,
     near_zero,
@@ -37,7 +38,7 @@ IMAGE_BATCH = 25  # of networks of different width
 LOOK = 4  # steps of small batches between two looks at the full training loss
 MOST_EXACT = 3_400  # parameters of a network whose whole spectrum is computed …
 LEAST_PRODUCTS = 2_900  # … and of one whose spectrum is taken from products; between them both
-MOST_FACTORS = 1_800  # parameters of a network whose Gauss–Newton part is diagonalised too
+MOST_FACTORS = 1_200  # parameters of a network whose Gauss–Newton part is diagonalised too
 
 ARMS = ("large", "fast", "small", "reordered", "other", "small_after", "large_after", "copy")
 LEVELLED = ("large", "fast", "small")  # arms that are measured at every level
@@ -153,7 +154,7 @@ def on_images(job: Job, runs: Sequence[Run]) -> Iterator[Outcome]:
             operator = NetworkHessian(network(layers), (inputs, labels))
             size = operator.shape[0]
             blank = dict.fromkeys(("zeros", "outliers", "trace"), float("nan"))
-            found = {}
+            found: Numbers = {}
             if size >= LEAST_PRODUCTS:
                 found, values = density_summary(operator, classes, job.stream(f"quadrature_{state}", one))
                 blank = {name: found[name] for name in blank}

@@ -159,7 +159,7 @@ def descend(
             if not len(alive):
                 break
         if not full:
-            drawn = np.stack([next(batches[run]) for run in alive])
+            drawn = np.stack([next(batches[int(run)]) for run in alive])
             _, slopes = gradients(layers, _batch(inputs, alive, drawn), _batch(targets, alive, drawn))
         for layer, slope in zip(layers, slopes, strict=True):
             slope *= speed
@@ -178,8 +178,8 @@ def _batch(array: np.ndarray, rows: np.ndarray, drawn: np.ndarray) -> np.ndarray
 
 
 def _norms(slopes: Layers) -> np.ndarray:
-    squares: np.ndarray = sum(np.square(slope, dtype=np.float64).sum(axis=(1, 2)) for slope in slopes)  # type: ignore[assignment]
-    return np.sqrt(squares)
+    squares = [np.square(slope, dtype=np.float64).sum(axis=(1, 2)) for slope in slopes]
+    return np.asarray(np.sqrt(np.sum(squares, axis=0)))
 
 
 def epochs(samples: int, batch: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

@@ -13,8 +13,10 @@ from awduality.study.tables import Planned, Results, Row, Rows, labelled, run_ro
 
 STATES = ("init", "trained", "permuted")
 LAYER = "fc2"
-SPECTRUM = ("top_eigenvalue", "trace", "zeros", "zeros_loose", "zeros_strict", "stable_rank", "effective_rank")
-SPECTRUM += ("negative", "outliers", "gap_index", "gap_index_raw")
+SPECTRUM = (
+    *("top_eigenvalue", "trace", "zeros", "zeros_loose", "zeros_strict", "stable_rank", "effective_rank"),
+    *("negative", "outliers", "gap_index", "gap_index_raw"),
+)
 CHECKED = ("zeros", "outliers", "trace")  # measured by products too, at one width
 OF_RUNS = (
     *("loss", "loss_permuted", "gradient", "steps", "parameters"),
@@ -24,8 +26,10 @@ OF_RUNS = (
     *(f"{name}_{state}_by_products" for state in STATES[:2] for name in CHECKED),
     *("end_loss", "top_eigenvalue", "distance", "barrier", "bent_barrier"),
 )
-OF_LEVELS = ("level", "step", "loss", "top_eigenvalue", "trace", "outliers", "top_eigenvalue_balanced")
-OF_LEVELS += ("layer_top_eigenvalue", "layer_trace_share", "interlacing_excess")
+OF_LEVELS = (
+    *("level", "step", "loss", "top_eigenvalue", "trace", "outliers", "top_eigenvalue_balanced"),
+    *("layer_top_eigenvalue", "layer_trace_share", "interlacing_excess"),
+)
 METHODS = {"large": "full batch", "fast": "full batch, fivefold rate", "small": "batches of 10"}
 RULE = Comparison(
     method=lambda row: METHODS.get(str(row["arm"]), ""),
@@ -110,9 +114,10 @@ def _determinants(levels: list[Row]) -> list[dict[str, Any]]:
 
 
 def spectrum_rows(results: Results) -> Iterator[Row]:
-    """Ordered eigenvalues of two runs of the first seed: clusters of the third number, images of the largest width.
+    """Ordered eigenvalues of two runs of the first seed: of clusters, and of images at the largest exact width.
 
-    Where there are fewer numbers of clusters, of the largest. ``bound`` is that of the rank of the Gauss–Newton part.
+    Of clusters, the largest number of which the rank of the Gauss–Newton part has a bound below the number of
+    parameters, else the smallest. ``bound`` is that bound.
     """
     for one, samples, classes in _shown(results):
         arrays = results.arrays(_step(results), one)
@@ -130,12 +135,13 @@ def _shown(results: Results) -> Iterator[tuple[Planned, int, int]]:
     first = [one for one in results.runs if one.seed == 0 and one.ended in ("converged", "budget")]
     clusters = [one for one in first if one.settings["arm"] == "clusters"]
     if clusters:
-        least = min(one.settings["deviation"] for one in clusters)
-        numbers = sorted({int(one.settings["classes"]) for one in clusters})
-        chosen = numbers[min(2, len(numbers) - 1)]
-        for one in clusters:
-            if one.settings["classes"] == chosen and one.settings["deviation"] == least:
-                yield one, int(section["cluster_samples"]), chosen
+        least, points = min(one.settings["deviation"] for one in clusters), int(section["cluster_samples"])
+        chosen = [one for one in clusters if one.settings["deviation"] == least]
+        sizes = {one.id: len(results.array(_step(results), one, "eigenvalues_init")) for one in chosen}
+        numbers = {one.id: int(one.settings["classes"]) for one in chosen}
+        bounded = [one for one in chosen if points * (numbers[one.id] - 1) < sizes[one.id]]
+        best = max(bounded, key=lambda one: numbers[one.id], default=min(chosen, key=lambda one: numbers[one.id]))
+        yield best, points, numbers[best.id]
     images = [one for one in first if one.settings["arm"] == "images"]
     exact = [one for one in images if _is_exact(results, one)]
     for one in sorted(exact, key=lambda one: int(one.settings["width"]))[-1:]:
