@@ -38,8 +38,8 @@ def draw_spectra(spectra: pd.DataFrame) -> Figure:
     """All eigenvalues of the Hessian of the whole network, in order, of one run of each kind.
 
     Colours: the state at the start, trained, and for clusters also trained on permuted labels. The scale is logarithmic
-    in both directions and linear around zero, between the dotted lines. Dashed: the largest rank that the Gauss–Newton part can have, where that is less
-    than the number of parameters.
+    in both directions and linear around zero, between the dotted lines. Dashed: the largest rank that the Gauss–Newton
+    part can have, where that is less than the number of parameters.
     """
     kinds = list(dict.fromkeys(spectra["arm"]))
     figure = Figure(figsize=(PAGE, 2.7), layout="constrained")
@@ -65,7 +65,7 @@ def draw_spectra(spectra: pd.DataFrame) -> Figure:
         first = rows.iloc[0]
         words = f"{first['classes']:.0f} clusters" if kind == "clusters" else str(first["dataset"])
         axes.set_title(f"{words}, {size:,} parameters")
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower left")
         letter(axes, text)
     panels[0].set_ylabel(r"Eigenvalue $\lambda$")
     return figure

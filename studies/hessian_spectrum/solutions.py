@@ -36,10 +36,10 @@ def measured(layers: Layers, train: Samples, test: Samples, classes: int) -> Num
     """λ₁, trace and count of outliers of the whole network, plain and balanced, beside those of one layer.
 
     ``interlacing_excess`` is what a layer's λ₁ has above the whole network's, relative to it: a block of a symmetric
-    matrix has none.
+    matrix has none. Outliers are counted among the 4k largest eigenvalues.
     """
     operator = NetworkHessian(network(layers), train)
-    top = top_eigenpairs(operator, 2 * classes + 4).eigenvalues.numpy()
+    top = top_eigenpairs(operator, 4 * classes).eigenvalues.numpy()
     trace = whole_trace(named(layers), train)
     found = {"loss": operator.loss, "top_eigenvalue": float(top[0]), "trace": trace, "outliers": outliers(top)}
     even = balanced(named(layers))

@@ -45,16 +45,12 @@ def network(layers: Layers) -> nn.Sequential:
 
 
 def gap_index(values: np.ndarray, classes: int, first: int = 2) -> int:
-    """The i ≥ ``first`` with the largest λ_i / λ_(i+1) among the 2k + 4 largest eigenvalues, descending (M,).
+    """The i ≥ ``first`` ≤ 2k + 4 with the largest λ_i / λ_(i+1), of eigenvalues in descending order, (M,).
 
     That some gap is largest says nothing by itself: the index is compared with that of controls.
     """
-    top = values[: 2 * classes + 4]
-    top = top[top > _NULL * values[0]]
-    if len(top) <= first:
-        return len(top)
-    ratios = top[first - 1 : -1] / top[first:]
-    return first + int(np.argmax(ratios))
+    top = np.maximum(values[: 2 * classes + 5], _NULL * values[0])
+    return first + int(np.argmax(top[first - 1 : -1] / top[first:]))
 
 
 def outliers(values: np.ndarray) -> int:
