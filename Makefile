@@ -1,4 +1,4 @@
-# make reproduce   environment if need be, then the whole pipeline on the embedded digits, one learner and many
+# make reproduce   environment if need be, then the quick size of every study, on embedded data
 # make test        environment if need be, then all tests
 # make bench       environment if need be, then the benchmarks; writes the tables of docs/performance.md
 # make mutations   environment if need be, then alters everything in a run; writes the table of docs/provenance.md
@@ -17,7 +17,6 @@ STAMP := $(VENV)/.complete
 
 reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
-	$(BIN)/snakemake --cores all --configfile config/digits-learners.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
