@@ -9,9 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from awduality.claims.catalogue import read_claims
-from awduality.claims.evaluate import evaluate
-from awduality.claims.learners import judge_learners
+from awduality.claims.judge import judged
 from awduality.commandline import parse, recorded, run
 from awduality.files import read_frame, read_text, write_json
 
@@ -22,17 +20,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/claims.py", description=__doc__)
     parser.add_argument("--claims", required=True, type=Path, help="the claims under test (YAML)")
     parser.add_argument("--schema", required=True, type=Path, help="what that file must look like (YAML)")
-    parser.add_argument("--study", required=True)
-    parser.add_argument("--tables", required=True, nargs="+", type=Path)
+    parser.add_argument("--study", required=True, help="the study whose claims they are")
+    parser.add_argument(
+        "--tables", required=True, nargs="+", type=Path, help="what they are judged from: CSV files, by name"
+    )
     parser.add_argument("--root-seed", required=True, type=int, help="of the random arrangements")
     parser.add_argument("--claims-out", required=True, nargs="+", type=Path, help="where the verdicts go (JSON)")
     arguments = parse(parser, argv)
     content, schema = (yaml.safe_load(read_text(path)) for path in (arguments.claims, arguments.schema))
-    runs, other, samples = (read_frame(path) for path in arguments.tables)
-    if arguments.study == "learners":
-        rows = judge_learners(content, schema, runs, other, samples, arguments.root_seed)
-    else:
-        rows = evaluate(read_claims(content, schema), runs, other, samples, arguments.root_seed)
+    tables = {path.stem: read_frame(path) for path in arguments.tables}
+    rows = judged(content, schema, tables, arguments.root_seed, arguments.study)
     for path in arguments.claims_out:
         write_json(path, rows)
     counts = Counter(row["verdict"] for row in rows)

@@ -9,11 +9,13 @@ from typing import Any
 import jinja2
 import yaml
 
-from awduality.claims import report, study
+from awduality.claims import report
 from awduality.commandline import parse, run
 from awduality.config import resolve
 from awduality.errors import InputError
 from awduality.files import read_frame, write_text
+from awduality.pages import pages
+from awduality.study.discovery import module
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
 STUDIES = ("digits-learners", "mnist-learners", "cifar10-jpeg-learners")
@@ -31,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
     documents = {"README.md": report.with_results(readme, table)}
     documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
+    documents |= pages(root)
     for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
             write_text(path, text)
@@ -72,7 +75,7 @@ def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
     """docs/learners.md."""
     settings = settings_of(root, {name: name for name in STUDIES})
     runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}
-    return rendered(root, "learners.md", study.words(settings, runs, studies))
+    return rendered(root, "learners.md", module("learners", "document").words(settings, runs, studies))
 
 
 if __name__ == "__main__":

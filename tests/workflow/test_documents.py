@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from awduality.claims.catalogue import read_claims
-from awduality.claims.evaluate import evaluate
-from awduality.claims.learners import judge_learners, read_learner_claims
+from awduality.claims.judge import judge, kinds_of
 from awduality.claims.report import HEADLINES
 from awduality.config import resolve
 from awduality.files import read_json
+from awduality.study.discovery import claims_file, study, study_of
+from awduality.study.jobs import CLAIMS_SCHEMA
 from tests.settings import COMMITTED
 
 CONFIGS = {name: "config" if name == "digits" else name for name in COMMITTED}
@@ -24,9 +25,9 @@ def load(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def claims(root):
-    return read_claims(load(root / "config/claims.yaml"), load(root / "workflow/schemas/claims.schema.yaml"))
+def claims_of(root, name):
+    """The claims of a study."""
+    return read_claims(load(root / claims_file(name)), load(root / CLAIMS_SCHEMA), kinds_of(name))
 
 
 def same(one, other):
@@ -40,15 +41,8 @@ def same(one, other):
     return one == other
 
 
-@pytest.fixture(scope="module")
-def study(root):
-    """The claims of studies, and their schema."""
-    paths = "config/learner-claims.yaml", "workflow/schemas/learner-claims.schema.yaml"
-    return [load(root / path) for path in paths]
-
-
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_again(root, claims, study, name):
+def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_again(root, name):
     folder = root / "figures" / name
     config = resolve(
         load(root / "config/config.yaml"),
@@ -56,23 +50,24 @@ def test_every_claim_has_a_committed_verdict_that_the_committed_numbers_give_aga
         load(root / "workflow/schemas/config.schema.yaml"),
     )
     committed = read_json(folder / "claims.json")
-    second = "course" if "learners" in config else "null-runs"
-    tables = [pd.read_csv(folder / f"{table}.csv") for table in ("runs", second, "samples")]
-    if "learners" in config:
-        judged, layers = judge_learners(*study, *tables, config["root_seed"]), 1
-        ids = [claim.id for claim in read_learner_claims(*study).claims]
-    else:
-        judged, layers = evaluate(claims, *tables, config["root_seed"]), len(config["layers"])
-        ids = [claim.id for claim in claims.claims]
+    asked = study_of(config)
+    claims, tables = (
+        claims_of(root, asked),
+        {table: pd.read_csv(folder / f"{table}.csv") for table in study(asked).judged},
+    )
+    judged = judge(claims, tables, config["root_seed"], kinds_of(asked))
+    layers = 1 if asked == "learners" else len(config["layers"])
+    ids = [claim.id for claim in claims.claims]
     assert [row["id"] for row in committed] == ids * layers
     for found, row in zip(judged, committed, strict=True):
         assert found["verdict"] == row["verdict"], row["id"]
         assert same(found, row), row["id"]
 
 
-def test_every_claim_of_the_paper_has_a_row_in_the_readme(root, claims, study):
+def test_every_claim_of_the_paper_has_a_row_in_the_readme(root):
+    claims, learners = claims_of(root, "sweeps"), claims_of(root, "learners")
     assert set(HEADLINES) == {claim.of for claim in claims.claims} - {"ours"}
-    known = {claim.id: claim.of for claim in (*claims.claims, *read_learner_claims(*study).claims)}
+    known = {claim.id: claim.of for claim in (*claims.claims, *learners.claims)}
     assert all(known[test] == claim for claim, tests in HEADLINES.items() for test in tests)
     assert all(f"| `{claim}` |" in (root / "README.md").read_text() for claim in HEADLINES)
 

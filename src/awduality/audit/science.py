@@ -100,34 +100,28 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
 
 
 def judge(root: Path, figures: str, config: Mapping[str, Any] | None) -> tuple[list[Finding], int]:
-    """Judge every claim again from the tables beside the figures; of a study, a config with learners, its own claims.
+    """Judge every claim of the config's study again from the tables beside the figures.
 
     Returns:
         Findings, and the number of claims.
     """
     import yaml
 
-    from awduality.claims.catalogue import read_claims
-    from awduality.claims.evaluate import evaluate
-    from awduality.claims.learners import judge_learners
+    from awduality.claims.judge import judged
     from awduality.files import read_frame
+    from awduality.study.discovery import claims_file, study, study_of
+    from awduality.study.jobs import CLAIMS_SCHEMA
 
     folder = root / figures
     try:
         assert config is not None
-        study, seed = "learners" in config, config["root_seed"]
-        claims, second = ("learner-claims", "course") if study else ("claims", "null-runs")
+        name = study_of(config)
         content, schema = (
-            yaml.safe_load((root / path).read_text(encoding="utf-8"))
-            for path in (f"config/{claims}.yaml", f"workflow/schemas/{claims}.schema.yaml")
+            yaml.safe_load((root / path).read_text(encoding="utf-8")) for path in (claims_file(name), CLAIMS_SCHEMA)
         )
-        runs, other, samples = (read_frame(folder / f"{name}.csv") for name in ("runs", second, "samples"))
+        tables = {table: read_frame(folder / f"{table}.csv") for table in study(name).judged}
         recorded = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
-        if study:
-            judged = judge_learners(content, schema, runs, other, samples, seed)
-        else:
-            judged = evaluate(read_claims(content, schema), runs, other, samples, seed)
-        again = json.loads(json.dumps(judged))
+        again = json.loads(json.dumps(judged(content, schema, tables, config["root_seed"], name)))
         assert all(isinstance(row, dict) for row in recorded)
     except ImportError:
         raise

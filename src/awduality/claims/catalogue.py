@@ -1,17 +1,25 @@
-"""The claims under test, as data: ``config/claims.yaml``, checked, and its grid of factors × measures expanded."""
+"""The claims under test, as data: a file of them, read and checked against the schema and the kinds of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from awduality.config import schema_problems
 from awduality.errors import InputError
-from studies.sweeps.study import FACTORS
+
+if TYPE_CHECKING:
+    from awduality.claims.kind import Registry
+
+OURS = "ours"
+"""What a claim is part of that the paper does not make."""
+
+LOG, LINEAR = "log", "linear"
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Quantity:
                 values = np.prod([columns[name] ** power for name, power in self.columns.items()], axis=0)
         return np.where(np.isfinite(values), values, np.nan)
 
+    @property
+    def words(self) -> str:
+        """What it is called, and whether its logarithm is meant."""
+        return f"{'log ' if self.log else ''}{self.label}"
+
 
 @dataclass(frozen=True)
 class Null:
@@ -65,9 +78,18 @@ class Claim:
     identity: bool = False
     null: Null | None = None
     quantity: Quantity | None = None
-    target: Quantity | None = None
+    target: Quantity | None = None  # of a rank correlation: the other side
+    on: Quantity | None = None  # of a slope: what the quantity is regressed on
     rivals: Sequence[Quantity] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # the rest of the statistic, by its kind
+    headline: str = ""  # what the README's table calls it; empty where it does not stand there
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """Everything that is measured of a row, for the claim and for its null."""
+        null = [self.null.quantity, self.null.target] if self.null else []
+        found = [self.quantity, self.target, self.on, *self.rivals, *null]
+        return [quantity for quantity in found if quantity is not None]
 
 
 @dataclass(frozen=True)
@@ -78,17 +100,22 @@ class Claims:
     claims: Sequence[Claim]
 
 
-def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any]) -> Claims:
-    """Check the content of ``config/claims.yaml`` and expand its grid.
+def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any], registry: Registry) -> Claims:
+    """Check the content of a file of claims, and take in those that it states in a way of its study's own.
+
+    Args:
+        content: of the file.
+        schema: what every such file must look like; what a statistic may hold its kind says.
+        registry: the kinds of statistic, and what else a study says of its claims.
 
     Raises:
         InputError: all problems found, one per line.
     """
-    problems = list(schema_problems(content, schema))
+    problems = [*schema_problems(content, schema), *_of_statistics(content, schema, registry)]
     found: list[Claim] = []
     if not problems:
-        found = [claim_from(entry) for entry in content["claims"]] + list(_grid(content["grid"]))
-        problems = list(_contradictions(content, found))
+        found = [claim_from(entry) for entry in [*content["claims"], *registry.further(content)]]
+        problems = [*registry.problems(content), *_contradictions(content, found, registry)]
     if problems:
         raise InputError("the claims cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return Claims(content["level"], found)
@@ -111,38 +138,11 @@ def claim_from(entry: Mapping[str, Any]) -> Claim:
         null=_null(entry.get("control")),
         quantity=_quantity(statistic.pop("quantity", None)),
         target=_quantity(statistic.pop("target", None)),
+        on=_quantity(statistic.pop("on", None)),
         rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := _quantity(given))],
         options=statistic,
+        headline=entry.get("headline", ""),
     )
-
-
-def _grid(grid: Mapping[str, Any]) -> Iterator[Claim]:
-    for factor, row in grid["factors"].items():
-        for measure, expectation in row["expected"].items():
-            entry = grid["measures"].get(measure)
-            if entry is None or factor not in FACTORS:
-                continue  # reported by _contradictions
-            expected, margin = _expected(expectation)
-            yield Claim(
-                id=f"{factor}/{measure}",
-                of=row["of"],
-                statement=_sentence(factor, entry["words"], expected),
-                known_from=row["known_from"],
-                kind="trend",
-                expected=expected,
-                margin=margin,
-                why=grid["why"],
-                null=_null(entry["control"]),
-                quantity=_quantity(entry["quantity"]),
-                options={"factor": factor},
-            )
-
-
-def _sentence(factor: str, words: str, expected: str) -> str:
-    does = {"+": "raises", "-": "lowers", "any": "changes", "equivalent": "leaves about the same"}[expected]
-    name = FACTORS[factor].plain
-    name = name if name[1:2].isdigit() else name[:1].lower() + name[1:]
-    return f"A larger {name} {does} {words}."
 
 
 def _expected(text: str) -> tuple[str, float]:
@@ -155,7 +155,7 @@ def _quantity(entry: Mapping[str, Any] | None) -> Quantity | None:
     if entry is None:
         return None
     label = entry.get("label", " × ".join(entry["columns"]))
-    return Quantity(entry["columns"], entry.get("scale") == "log", label)
+    return Quantity(entry["columns"], entry.get("scale") == LOG, label)
 
 
 def _null(entry: Mapping[str, Any] | None) -> Null | None:
@@ -167,44 +167,50 @@ def _null(entry: Mapping[str, Any] | None) -> Null | None:
 IN_THE_TEST = ("permutation", "rivals", "ssgd", "choices")
 """Nulls that the test itself is against."""
 
-_WITHOUT_QUANTITY = (*IN_THE_TEST, "test_samples")
-
-_NEEDS = {
-    "largest": ("columns",),
-    "mean": ("quantity",),
-    "trend": ("quantity", "factor"),
-    "rank": ("quantity", "target", "scope"),
-    "acting": ("factors", "through"),
-    "none": ("reason",),
-}
+TEST_SAMPLES = "test_samples"
+"""The null that an effect is one of few test samples: its interval over samples must exclude zero as well."""
 
 
-def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim]) -> Iterator[str]:
-    """What the schema does not say: unknown factors and measures, ids used twice, statistics that lack a part."""
-    measures, factors = content["grid"]["measures"], content["grid"]["factors"]
-    for factor, row in factors.items():
-        if factor not in FACTORS:
-            yield f"grid.factors: unknown factor {factor!r}: the factors are {', '.join(FACTORS)}"
-        if set(row["expected"]) != set(measures):
-            different = sorted(set(row["expected"]) ^ set(measures))
-            yield f"grid.factors.{factor}.expected: wanted every measure once; missing or unknown: {different}"
+def _of_statistics(content: Mapping[str, Any], schema: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    """What the kinds find wrong in their statistics, where an entry has come so far that they can be asked."""
+    entries = content.get("claims") if isinstance(content, Mapping) else None
+    for entry in entries if isinstance(entries, list) else []:
+        statistic = entry.get("statistic") if isinstance(entry, Mapping) else None
+        if isinstance(statistic, Mapping) and isinstance(statistic.get("kind"), str):
+            yield from _of_statistic(f"claims.{entry.get('id')}.statistic", statistic, schema, registry)
+
+
+def _of_statistic(
+    where: str, statistic: Mapping[str, Any], schema: Mapping[str, Any], registry: Registry
+) -> Iterator[str]:
+    kind = registry.kinds.get(statistic["kind"])
+    if kind is None:
+        got, known = statistic["kind"], list(registry.kinds)
+        yield f"{where}.kind: got {got!r}, wanted one of {', '.join(known)}{did_you_mean(got, known)}"
+        return
+    shape = {"type": "object", "additionalProperties": False, "properties": {**kind.needs, **kind.may}}
+    given = {key: value for key, value in statistic.items() if key != "kind"}
+    yield from schema_problems({where: given}, {"properties": {where: shape}, "$defs": schema.get("$defs", {})})
+    for part in kind.needs:
+        if part not in given:
+            yield f"{where}: kind {statistic['kind']!r} needs {part!r}"
+
+
+def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim], registry: Registry) -> Iterator[str]:
+    """What no schema can say of a claim alone, and what of all together: ids used twice, claims of no paper."""
     yield from repeated_ids(claims)
-    for entry in content["claims"]:
-        statistic = entry["statistic"]
-        for part in _NEEDS[statistic["kind"]]:
-            if part not in statistic:
-                yield f"claims.{entry['id']}.statistic: kind {statistic['kind']!r} needs {part!r}"
-        if statistic.get("factor", next(iter(FACTORS))) not in FACTORS:
-            yield f"claims.{entry['id']}.statistic: unknown factor {statistic['factor']!r}: wanted {', '.join(FACTORS)}"
-        needed = ["gap", "train_loss"] if statistic["kind"] == "acting" else []
-        for part, known in (("factors", factors), ("through", measures)):
-            for name in [*statistic.get(part, []), *(needed if part == "through" else [])]:
-                if name not in known:
-                    yield f"claims.{entry['id']}.statistic: {name!r} is not in the grid, wanted {', '.join(known)}"
+    known = {**registry.paper, **content.get("paper", {})}
     for claim in claims:
+        if claim.of not in (OURS, *known):
+            yield f"claims.{claim.id}.of: got {claim.of!r}, wanted one of {', '.join((OURS, *known))}" + did_you_mean(
+                claim.of, known
+            )
         yield from control_problems(claim)
-        if claim.identity != (claim.kind == "largest") or (claim.identity and claim.expected != "equivalent"):
-            yield f"claims.{claim.id}: an identity has a statistic of kind 'largest' and expects equivalent(margin)"
+        kind = registry.kinds[claim.kind]
+        if claim.identity != kind.exact or (claim.identity and claim.expected != "equivalent"):
+            exact = " or ".join(repr(name) for name, one in registry.kinds.items() if one.exact)
+            yield f"claims.{claim.id}: an identity has a statistic of kind {exact} and expects equivalent(margin)"
+        yield from (f"claims.{claim.id}.{problem}" for problem in kind.problems(claim, registry))
 
 
 def repeated_ids(claims: Sequence[Claim]) -> Iterator[str]:
@@ -216,7 +222,18 @@ def repeated_ids(claims: Sequence[Claim]) -> Iterator[str]:
 
 def control_problems(claim: Claim) -> Iterator[str]:
     """What a claim's control lacks."""
-    if claim.null and claim.null.name not in _WITHOUT_QUANTITY and not claim.null.quantity:
+    if claim.null and claim.null.name not in (*IN_THE_TEST, TEST_SAMPLES) and not claim.null.quantity:
         yield f"claims.{claim.id}.control: the null {claim.null.name!r} needs a quantity"
     if claim.null and claim.null.quantity and not claim.null.rule:
         yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"
+
+
+def did_you_mean(got: object, known: Iterable[str]) -> str:
+    """The nearest known name, as the end of a message; nothing where none is near."""
+    close = difflib.get_close_matches(str(got), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Collection[object]) -> str:
+    """Names in a message."""
+    return ", ".join(map(str, names)) or "none"

@@ -12,7 +12,7 @@ from typing import Any
 
 from awduality.errors import InputError
 from awduality.files import read_json
-from studies.sweeps.study import FACTORS
+from awduality.study.discovery import DEFAULT, study
 
 Row = Mapping[str, Any]
 
@@ -79,8 +79,8 @@ class Verdicts:
         if not path.exists():
             raise InputError(f"{path} does not exist: run the pipeline with this config, or snakemake claims")
         rows = read_json(path)
-        layers = dict.fromkeys(row["layer"] for row in rows)
-        return {layer: cls({row["id"]: row for row in rows if row["layer"] == layer}) for layer in layers}
+        layers = dict.fromkeys(row.get("layer", "") for row in rows)
+        return {layer: cls({row["id"]: row for row in rows if row.get("layer", "") == layer}) for layer in layers}
 
     def verdict(self, name: str) -> str:
         """The verdict in words; of an identity, whether it holds."""
@@ -145,7 +145,7 @@ class Verdicts:
 
 def first_layer(rows: Sequence[Row]) -> dict[str, Row]:
     """The claims of the first layer by id, from the rows of ``claims.json``."""
-    return {row["id"]: row for row in rows if row["layer"] == rows[0]["layer"]}
+    return {row["id"]: row for row in rows if row.get("layer") == rows[0].get("layer")}
 
 
 def _bound(value: float) -> str:
@@ -154,7 +154,7 @@ def _bound(value: float) -> str:
 
 
 def _in_grid(row: Row) -> bool:
-    return row["id"].partition("/")[0] in FACTORS
+    return row["id"].partition("/")[0] in study(DEFAULT).settings
 
 
 def _number(value: float | None, scale: str) -> str:
@@ -186,7 +186,7 @@ def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]
             shown = {name: studies[f"{name}-learners"] for name in configs if f"{name}-learners" in studies}
         cells = [[f"`{claim}`"], list(tests.values())]
         for name in configs:
-            cells.append([_short(shown[name], test) for test in tests] if name in shown else ["not run"])
+            cells.append([short(shown[name], test) for test in tests] if name in shown else ["not run"])
         last = list(shown)[-1:]
         note = f" ({last[0]})" if last != list(configs)[-1:] and last else ""
         cells.append([f"{shown[name].effect(test)}{note}" for name in last for test in tests])
@@ -207,7 +207,8 @@ def with_results(text: str, table: str) -> str:
     return f"{before}{_START}{table}{_END}{after}"
 
 
-def _short(verdicts: Verdicts, name: str) -> str:
+def short(verdicts: Verdicts, name: str) -> str:
+    """A verdict in at most three words."""
     words = verdicts.verdict(name)
     return {"not distinguishable from the null": "as the null"}.get(words, words)
 
@@ -250,7 +251,7 @@ def grid_table(verdicts: Verdicts) -> str:
     """A row per factor and a column per measure: the effect and the sign of its verdict (``SIGNS``)."""
     measures = list(dict.fromkeys(name.partition("/")[2] for name, row in verdicts.rows.items() if _in_grid(row)))
     lines = [["factor", *(f"`{measure}`" for measure in measures), "runs left out"]]
-    for factor, entry in FACTORS.items():
+    for factor, entry in study(DEFAULT).settings.items():
         names = [f"{factor}/{measure}" for measure in measures]
         rows = [verdicts.rows[name] for name in names if name in verdicts.rows]
         if any(row["estimate"] is not None for row in rows):

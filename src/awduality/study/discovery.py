@@ -22,9 +22,9 @@ DEFAULT = "sweeps"
 """The study of a config that names none: the main paper's, whose default it is laid over."""
 
 
-def study_names(root: Path = ROOT) -> list[str]:
+def study_names() -> list[str]:
     """Every study, by the name of its folder; folders whose names begin with ``_`` are none."""
-    return sorted(path.parent.name for path in (root / FOLDER).glob("*/study.py") if path.parent.name[0] != "_")
+    return sorted(path.parent.name for path in (ROOT / FOLDER).glob("*/study.py") if path.parent.name[0] != "_")
 
 
 @cache
@@ -183,13 +183,13 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
             yield from _executed(child)
 
 
-def closure(path: str, root: Path = ROOT) -> list[str]:
+def closure(path: str) -> list[str]:
     """A file and every file of the project that it imports, directly or not, as paths within the project."""
     found: set[Path] = set()
-    queue = [root / path]
+    queue = [ROOT / path]
     while queue:
         file = queue.pop()
         if file not in found:
             found.add(file)
             queue += [other for name in imported_modules(file) for other in local_files(name)]
-    return sorted(file.relative_to(root).as_posix() for file in found)
+    return sorted(file.relative_to(ROOT).as_posix() for file in found)

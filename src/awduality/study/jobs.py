@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from awduality.errors import InputError
 from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
@@ -39,9 +40,26 @@ class Jobs:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Jobs:
-        """Everything that follows from a resolved config."""
+        """Everything that follows from a resolved config.
+
+        Raises:
+            InputError: a figure or the claims read a table that no step makes.
+        """
         name = study_of(config)
-        return cls(config, name, study(name), shards(config), figures(name, config))
+        found = cls(config, name, study(name), shards(config), figures(name, config))
+        made = {path.rpartition("/")[2] for path in found.tables} | {"claims.json"}
+        for figure, drawn in found.drawn.items():
+            if missing := sorted({*drawn.tables} - made):
+                raise InputError(
+                    f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from {', '.join(missing)}, "
+                    f"which no step makes: wanted one of {', '.join(sorted(made))}; add it to a step in study.py"
+                )
+        if missing := sorted({f"{table}.csv" for table in found.study.judged} - made):
+            raise InputError(
+                f"{FOLDER}/{name}/study.py: claims are judged from {', '.join(missing)}, which no step makes: wanted "
+                f"one of {', '.join(sorted(made))}"
+            )
+        return found
 
     @property
     def results(self) -> str:

@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from awduality.claims.catalogue import Quantity, read_claims
+from awduality.claims.judge import kinds_of
 from awduality.duality import controls
 from awduality.duality.summary import COLUMNS, NULL_COLUMNS
 from awduality.errors import InputError
 from studies.sweeps.study import FACTORS
+
+SWEEPS = kinds_of("sweeps")
 
 PAPER = {"duality", "decomposition", "size-norm", "codeterminants", "factors", "init-scale", "multi-learner"}
 
@@ -40,7 +43,7 @@ def shipped(root):
 
 @pytest.fixture(scope="module")
 def claims(shipped, schema):
-    return read_claims(shipped, schema).claims
+    return read_claims(shipped, schema, SWEEPS).claims
 
 
 def test_the_grid_holds_every_factor_and_measure(shipped, claims):
@@ -134,7 +137,7 @@ def changed(*edits):
 
 
 def test_the_grid_is_expanded_to_a_trend_per_factor_and_measure(schema):
-    means, gap, trace = read_claims(content(), schema).claims
+    means, gap, trace = read_claims(content(), schema, SWEEPS).claims
     assert (means.id, means.kind, means.expected, means.margin) == ("means", "mean", "equivalent", 0.05)
     assert (gap.id, gap.of, gap.expected, gap.why, gap.null.name) == (
         "width/gap",
@@ -160,14 +163,18 @@ ROW = content()["grid"]["factors"]["width"]
         ("claims.0.statment", "twice", "claims.0: unknown key 'statment'; did you mean 'statement'"),
         ("grid.measures.gap.contrl", {}, "grid.measures.gap: unknown key 'contrl'; did you mean 'control'"),
         ("claims.0.why", None, "claims.0: 'why' is a required property"),
-        ("claims.0.of", "theirs", "claims.0.of: got 'theirs', wanted one of"),
+        ("claims.0.of", "theirs", "claims.means.of: got 'theirs', wanted one of ours, duality, "),
         ("claims.0.expected", "++", r"claims.0.expected: got '\+\+', wanted text of the form"),
         (
             "grid.factors.width.expected.gap",
             "equivalent",
             "grid.factors.width.expected.gap: got 'equivalent', wanted text",
         ),
-        ("claims.0.statistic.kind", "median", "claims.0.statistic.kind: got 'median', wanted one of"),
+        (
+            "claims.0.statistic.kind",
+            "median",
+            "claims.means.statistic.kind: got 'median', wanted one of largest, mean, ",
+        ),
         ("level", "0.05", "level: got '0.05', wanted .* YAML reads this as text: write 0.05"),
         ("level", 1, "level: got 1, wanted less than 1"),
         ("grid.factors.batchsize", ROW, "grid.factors: unknown factor 'batchsize': the factors are batch_size, "),
@@ -190,7 +197,12 @@ ROW = content()["grid"]["factors"]["width"]
         ("claims.0.statistic", {"kind": "mean"}, "claims.means.statistic: kind 'mean' needs 'quantity'"),
         ("claims.0.statistic", {"kind": "largest"}, "kind 'largest' needs 'columns'"),
         ("claims.0.statistic", {"kind": "none"}, "kind 'none' needs 'reason'"),
-        ("claims.0.statistic.factor", "widht", "claims.means.statistic: unknown factor 'widht': wanted batch_size, "),
+        (
+            "claims.0.statistic",
+            {"kind": "trend", "quantity": QUANTITY, "factor": "widht"},
+            "claims.means.statistic: unknown factor 'widht': wanted batch_size, ",
+        ),
+        ("claims.0.statistic.factor", "width", "claims.means.statistic: unknown key 'factor'. The known keys are "),
         ("claims.0.statistic", {"kind": "acting", "factors": ["l2"], "through": ["gap"]}, "'l2' is not in the grid"),
         (
             "claims.0.statistic",
@@ -205,18 +217,20 @@ ROW = content()["grid"]["factors"]["width"]
 )
 def test_what_is_wrong_is_named_with_its_place(schema, place, value, message):
     with pytest.raises(InputError, match=message):
-        read_claims(changed((place, value)), schema)
+        read_claims(changed((place, value)), schema, SWEEPS)
 
 
 def test_several_problems_are_reported_at_once(schema):
     with pytest.raises(InputError) as found:
-        read_claims(changed(("level", 2), ("claims.0.expected", "up"), ("claims.0.whi", "so")), schema)
+        read_claims(changed(("level", 2), ("claims.0.expected", "up"), ("claims.0.whi", "so")), schema, SWEEPS)
     assert str(found.value).count("\n  - ") == 3
     with pytest.raises(InputError) as found:
-        read_claims(
-            changed(("claims.0", CLAIM), ("grid.factors.batchsize", ROW), ("claims.0.statistic.kind", "rank")), schema
-        )
-    for problem in ("'means' is used 2 times", "unknown factor 'batchsize'", "needs 'target'", "needs 'scope'"):
+        read_claims(changed(("claims.0.why", None), ("claims.0.statistic.kind", "rank")), schema, SWEEPS)
+    for problem in ("'why' is a required property", "needs 'target'", "needs 'scope'"):
+        assert problem in str(found.value)
+    with pytest.raises(InputError) as found:
+        read_claims(changed(("claims.0", CLAIM), ("grid.factors.batchsize", ROW)), schema, SWEEPS)
+    for problem in ("'means' is used 2 times", "unknown factor 'batchsize'"):
         assert problem in str(found.value)
 
 

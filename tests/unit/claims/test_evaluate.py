@@ -11,12 +11,15 @@ import pytest
 from scipy.stats import spearmanr, ttest_1samp
 
 from awduality.claims.catalogue import Claim, Claims, Null, Quantity
-from awduality.claims.evaluate import evaluate, verdict_of
-from awduality.claims.measure import Measured
+from awduality.claims.judge import judge as judge_all
+from awduality.claims.judge import kinds_of
+from awduality.claims.kind import Measured
 from awduality.claims.statistics import Series, adjusted, permutation_p
+from awduality.claims.verdicts import verdict_of
 from awduality.errors import InputError
 from studies.sweeps.study import BASELINE, FACTORS
 
+SWEEPS = kinds_of("sweeps")
 LABELS = {"config": "digits", "layer": "fc2", "dataset": "digits", "pairing": "test_to_train"}
 NO_NULL_RUNS = pd.DataFrame({"layer": []})
 NO_SAMPLES = pd.DataFrame()
@@ -53,6 +56,12 @@ def table(measures, factors=("width",), seeds=6):
                 labels = {**LABELS, "run": f"{factor}{value:+g}-{seed}", "factor": factor, "seed": seed}
                 rows.append({**labels, "ended": "converged", **settings, **measures(settings, seed)})
     return pd.DataFrame(rows)
+
+
+def evaluate(claims, runs, null_runs, samples, root_seed):
+    """The verdicts on claims of the sweeps."""
+    tables = {"runs": runs, "null-runs": null_runs, "samples": samples}
+    return judge_all(claims, tables, root_seed, SWEEPS)
 
 
 def judge(claims, runs, null_runs=NO_NULL_RUNS, samples=NO_SAMPLES, root_seed=1):
@@ -267,9 +276,9 @@ def test_an_identity_of_the_nulls_is_read_from_their_table(noise):
 
 
 def test_a_column_that_is_not_there_is_refused(noise):
-    with pytest.raises(InputError, match="there is no column b"):
+    with pytest.raises(InputError, match="claims.claim.statistic: the table runs lacks the column 'b'"):
         judge([identity()], noise.assign(a=0.0))
-    with pytest.raises(InputError, match="lacks the columns gap_null"):
+    with pytest.raises(InputError, match="the table runs lacks the column 'gap_null'"):
         judge([claim(null=SHUFFLED)], noise)
 
 

@@ -16,15 +16,19 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import DescrStatsW
 
 from awduality.audit.science import judge as audited
-from awduality.claims.course import last_quarter, peak_change
-from awduality.claims.learners import READ, judge_learners, read_learner_claims
-from awduality.claims.pairs import matched, selected
-from awduality.claims.recorded import CONVERGED, RECORDED, recorded_table
+from awduality.claims.catalogue import read_claims
+from awduality.claims.judge import judged as judge_study
+from awduality.claims.judge import kinds_of
 from awduality.claims.report import Verdicts, claims_table
 from awduality.claims.statistics import adjusted, mean_p
 from awduality.errors import InputError
 from awduality.learners import MIXINGS
+from studies.learners.course import last_quarter, peak_change
+from studies.learners.kinds import READ
+from studies.learners.recorded import CONVERGED, RECORDED, recorded_table
+from studies.learners.selections import matched, selected
 
+LEARNERS = kinds_of("learners")
 SEEDS = 8
 AS_THE_NULL = "not distinguishable from the null"
 BALANCED = ("top_eigenvalue", "trace", "sigma_g_norm", "sigma_w_norm")
@@ -32,9 +36,20 @@ STEPS = np.unique(np.geomspace(1, 2_500, 20).round()).astype(int)
 COURSE_CLAIMS = ("dip", "recovery", "spread-rise", "spread-decay")
 
 
+def judge_learners(content, schema, runs, course, samples, root_seed):
+    """The verdicts on claims of the learners."""
+    tables = {"runs": runs, "course": course, "samples": samples}
+    return judge_study(content, schema, tables, root_seed, "learners")
+
+
+def read_learner_claims(content, schema):
+    """The claims of the learners."""
+    return read_claims(content, schema, LEARNERS)
+
+
 @pytest.fixture(scope="module")
 def schema(root):
-    return yaml.safe_load((root / "workflow/schemas/learner-claims.schema.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((root / "workflow/schemas/claims.schema.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +351,7 @@ def test_runs_without_the_number_are_left_out_and_counted(judge, study):
 
 def test_a_column_that_is_not_there_is_refused(judge, study):
     runs, *rest = study
-    with pytest.raises(InputError, match="lacks the columns trace, which a claim reads"):
+    with pytest.raises(InputError, match="large/trace.statistic: the table runs lacks the column 'trace'"):
         judge((runs.drop(columns="trace"), *rest))
     with pytest.raises(InputError, match="the table runs of the study lacks the columns ended, seed|seed, ended"):
         judge((runs.drop(columns=["seed", "ended"]), *rest))
@@ -576,17 +591,18 @@ def tree(study, root, tmp_path):
     return tmp_path
 
 
-def judged_by_script(tree, *second):
+def judged_by_script(tree, *names):
     figures = tree / "figures/study"
+    tables = [figures / f"{name}.csv" for name in names]
     arguments = ["--claims", tree / "config/learner-claims.yaml"]
-    arguments += ["--schema", tree / "workflow/schemas/learner-claims.schema.yaml", "--runs", figures / "runs.csv"]
-    arguments += [*second, "--samples", figures / "samples.csv", "--root-seed", 1]
+    arguments += ["--schema", tree / "workflow/schemas/claims.schema.yaml", "--study", "learners"]
+    arguments += ["--tables", *tables, "--root-seed", 1]
     import_module("claims").main([str(one) for one in [*arguments, "--claims-out", figures / "claims.json"]])
     return figures / "claims.json"
 
 
 def test_the_audit_judges_a_study_by_its_own_claims_as_the_script_did(judge, study, tree):
-    path = judged_by_script(tree, "--course", tree / "figures/study/course.csv")
+    path = judged_by_script(tree, "runs", "course", "samples")
     rows = json.loads(path.read_text())
     assert [row["id"] for row in rows] == list(judge(study))
     config = {"root_seed": 1, "learners": {}}
@@ -597,12 +613,9 @@ def test_the_audit_judges_a_study_by_its_own_claims_as_the_script_did(judge, stu
     assert "large/trace" in found.file
 
 
-def test_the_script_wants_null_runs_or_a_course_and_not_both(tree, capsys):
-    course = tree / "figures/study/course.csv"
-    for second in ((), ("--course", course, "--null-runs", course)):
-        with pytest.raises(SystemExit):
-            judged_by_script(tree, *second)
-        assert "--null-runs" in capsys.readouterr().err
+def test_the_script_says_which_table_is_missing(tree):
+    with pytest.raises(InputError, match="there is no table 'course' among those that claims are judged from, runs"):
+        judged_by_script(tree, "runs", "samples")
 
 
 # For the reader

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from awduality.claims.learners import one_row_per_run
-from awduality.claims.pairs import TEST_ERROR, asked_for
 from awduality.claims.report import markdown_table
+from awduality.claims.rows import asked_for
 from awduality.claims.statistics import mean_interval
 from awduality.learners import ALGORITHMS
+from studies.learners.selections import TEST_ERROR, one_row_per_run
 
 CONVERGED = 0.05
 """A run counts as converged in this table if its last test error is no larger: the criterion of the claims, too."""

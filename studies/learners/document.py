@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from awduality.claims import report
-from awduality.claims.recorded import RECORDED, recorded_table
-from awduality.learners import ALGORITHMS, MIXINGS, learner_plan
+from awduality.learners import ALGORITHMS, MIXINGS
+from awduality.study.plan import plan
 from awduality.training.multilearner import EVALUATIONS, LAST
+from studies.learners.recorded import RECORDED, recorded_table
 
 
 def words(
@@ -32,7 +33,7 @@ def words(
         "settings": settings,
         "data": {name: str(table["dataset"].iloc[0]) for name, table in runs.items()},
         "networks": {name: _network(config) for name, config in settings.items()},
-        "counts": {name: len(learner_plan(config)["runs"]) for name, config in settings.items()},
+        "counts": {name: len(plan(config)["runs"]) for name, config in settings.items()},
         "algorithms": ALGORITHMS,
         "mixings": MIXINGS,
         "evaluations": EVALUATIONS,

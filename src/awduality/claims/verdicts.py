@@ -12,59 +12,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
-from awduality.claims.catalogue import IN_THE_TEST, Claim, Claims
-from awduality.claims.measure import Measured, Tables, measure
-from awduality.claims.statistics import adjusted, equivalence_p, mean_interval
+from awduality.claims.catalogue import IN_THE_TEST, TEST_SAMPLES, Claim
+from awduality.claims.kind import Measured, Row
+from awduality.claims.statistics import equivalence_p, mean_interval
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not distinguishable from the null", "not tested"]
-
-Row = dict[str, Any]
-
-REVERSED = "_reversed"
-"""What is appended to a column's name for the second pairing."""
-
-
-def evaluate(
-    claims: Claims, runs: pd.DataFrame, null_runs: pd.DataFrame, samples: pd.DataFrame, root_seed: int
-) -> list[Row]:
-    """Judge every claim for every layer; the same input gives the same verdicts, bit for bit.
-
-    Args:
-        claims: what is tested.
-        runs: a row per run, layer and pairing, as ``awduality.figures.numbers`` makes them.
-        null_runs: a row per baseline run, layer, null and draw.
-        samples: a row per test sample.
-        root_seed: of the random arrangements.
-
-    Returns:
-        One object per claim and layer, as they stand in ``claims.json``; none where no run has a geometry.
-    """
-    measured: list[tuple[str, Claim, Measured | None]] = []
-    for layer in runs["layer"].unique():
-        tables = Tables(
-            _one_row_per_run(runs[runs["layer"] == layer]),
-            null_runs[null_runs["layer"] == layer],
-            samples,
-            root_seed,
-        )
-        measured += [(str(layer), claim, measure(claim, tables)) for claim in claims.claims]
-    # One family: all tests of all layers. An identity has no p-value.
-    p_adjusted = adjusted([np.nan if found is None else found.p for _, _, found in measured])
-    labels = {name: str(found) for name in ("config", "dataset") for found in runs[name][:1]}
-    rows = [
-        {**labels, "layer": layer, **claim_row(claim, found, float(p), claims.level, _statistic_in_words(claim))}
-        for (layer, claim, found), p in zip(measured, p_adjusted, strict=True)
-    ]
-    count = len(claims.claims)
-    for first in range(0, len(rows), count):
-        _decide_acting(claims.claims, rows[first : first + count])
-    return rows
 
 
 def verdict_of(claim: Claim, found: Measured, p: float, level: float) -> Verdict:
@@ -95,7 +52,7 @@ def _beats_null(claim: Claim, found: Measured, level: float) -> bool:
     null = claim.null
     if null is None or null.name in IN_THE_TEST:
         return True  # the test itself is against this null
-    if null.name == "test_samples":
+    if null.name == TEST_SAMPLES:
         low, high = found.null_interval or (0.0, 0.0)
         return low > 0 if found.estimate > 0 else high < 0
     if found.null_values is None:
@@ -182,68 +139,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _statistic_in_words(claim: Claim) -> str:
-    label = claim.quantity.label if claim.quantity else ""
-    scale = "log " if claim.quantity and claim.quantity.log else ""
-    words = {
-        "largest": f"largest of {' and '.join(claim.options.get('columns', []))}",
-        "mean": f"mean over seeds of {scale}{label}",
-        "trend": f"mean over seeds of the change of {scale}{label} from one end of the sweep to the other",
-        "rank": "mean over seeds of Spearman's correlation" + (" minus that of the best rival" if claim.rivals else ""),
-        "acting": "number of factors that act through sharpness or size",
-        "none": "none",
-    }
-    return words[claim.kind]
-
-
-def _decide_acting(claims: Sequence[Claim], rows: Sequence[Row]) -> None:
-    """Decide the claims that count factors, in place, from the rows of the grid of one layer."""
-    by_id = {row["id"]: row for row in rows}
-    for claim in claims:
-        if claim.kind == "acting":
-            by_id[claim.id] |= _acting(claim, by_id)
-
-
-def _acting(claim: Claim, by_id: Mapping[str, Row]) -> Row:
-    """A factor acts through a measure if it and the gap both change, in the same direction, and beat their nulls.
-
-    Sharpness falls with the training loss: it counts only where the runs of the sweep stop at the same.
-    """
-    details: list[Row] = []
-    for factor in claim.options["factors"]:
-        gap, matched = by_id[f"{factor}/gap"], by_id[f"{factor}/train_loss"]["verdict"] == "supported"
-        through = [
-            measure
-            for measure in claim.options["through"]
-            if (matched or measure == "sigma_w_total") and _moves(gap) * _moves(by_id[f"{factor}/{measure}"]) > 0
-        ]
-        tested = gap["p_adjusted"] is not None
-        details.append({"factor": factor, "tested": tested, "matched_loss": matched, "through": through})
-    if not all(entry["tested"] for entry in details):
-        return {"details": details, "reason": "some of these factors have no runs in this config"}
-    acting = sum(bool(entry["through"]) for entry in details)
-    return {
-        "verdict": "supported" if acting == len(details) else "inconclusive",
-        "estimate": float(acting),
-        "n": len(details),
-        "threshold": float(len(details)),
-        "reason": None,
-        "details": details,
-    }
-
-
-def _moves(row: Row) -> int:
-    """The direction of a change that was established, expected or not; 0 for none."""
-    established = row["verdict"] in ("supported", "contradicted") and not row["expected"].startswith("equivalent")
-    return int(np.sign(row["estimate"])) if established else 0
-
-
-def _one_row_per_run(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first pairing, with the columns of the second beside them, empty where there is none."""
-    pairings = runs["pairing"].unique()
-    first = runs[runs["pairing"] == pairings[0]].set_index("run", drop=False)
-    second = runs[runs["pairing"] == pairings[1]] if len(pairings) > 1 else runs.iloc[:0]
-    joined: pd.DataFrame = first.join(second.set_index("run").add_suffix(REVERSED))
-    return joined

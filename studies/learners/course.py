@@ -22,41 +22,81 @@ that is taken from the other seeds would not, but makes the seeds dependent and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from awduality.claims.catalogue import Claim
-from awduality.claims.measure import Measured
-from awduality.claims.pairs import LEAST_SEEDS, SETTING, Study, interval_row, matched, selected, setting_in_words
+from awduality.claims.kind import LEAST_SEEDS, RUNS, Kind, Measured, Registry, Shape, Tables
+from awduality.claims.rows import asked_for, by_seed, interval_row, row_problems, too_few
+from awduality.claims.sides import AGAINST, OF
 from awduality.claims.statistics import mean_p
+from studies.learners.selections import SETTING, SIDES, matched, selected, selection_in_words, setting_in_words
+
+COURSE = "course"
+"""The table with a row per run and recorded step."""
+
+_NEEDS_BOTH = ("dip", "recovery")
+_UNDIVERGED = "runs that did not diverge"
+
+_WORDS: Mapping[str, str] = {
+    "dip": "least α_e/α of the first half of the log steps",
+    "recovery": "α_e/α of the last quarter minus the least of the first half of the log steps",
+    "rise": "log spread at the peak minus the first",
+    "decay": "log spread of the last quarter minus that at the peak",
+}
 
 
-def course(claim: Claim, study: Study) -> Measured | str | None:
-    """Measure one part of the course; see the table of the module."""
-    options = claim.options
-    runs = study.experiments(options["experiments"])
-    first, _ = selected(runs, options["of"])
-    if options["part"] in ("rise", "decay"):
-        return _spread(first, study, options["part"]) if len(first) else None
-    second, _ = selected(runs, options["against"])
-    one, other = matched(first, second)
-    return _effective_rate(one, other, study, options["part"]) if len(one) else None
+class Course(Kind):
+    """One part of the course; see the table of the module."""
+
+    needs: Mapping[str, Shape] = {
+        "experiments": SIDES["experiments"],
+        OF: SIDES[OF],
+        "part": {"enum": list(_WORDS), "description": "the part of the course"},
+    }
+    may: Mapping[str, Shape] = {AGAINST: SIDES[AGAINST]}
+
+    def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
+        """The first two parts are compared with another algorithm."""
+        yield from row_problems(claim, registry)
+        if claim.options["part"] in _NEEDS_BOTH and AGAINST not in claim.options:
+            yield f"statistic: the part {claim.options['part']!r} of kind 'course' needs {AGAINST!r}"
+
+    def reads(self, claim: Claim) -> Mapping[str, Iterable[str]]:
+        """The course of the runs."""
+        del claim
+        return {COURSE: ("run", "step", "spread", "effective_rate")}
+
+    def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
+        """Of runs that did not diverge."""
+        options = claim.options
+        runs = asked_for(tables.frames[RUNS], options["experiments"])
+        course = tables.frames[COURSE].sort_values("step")
+        first, _ = selected(runs, options[OF])
+        if options["part"] not in _NEEDS_BOTH:
+            return _spread(first, course, options["part"]) if len(first) else None
+        second, _ = selected(runs, options[AGAINST])
+        one, other = matched(first, second)
+        return _effective_rate(one, other, course, options["part"]) if len(one) else None
+
+    def words(self, claim: Claim) -> str:
+        """The part, the algorithms and the first experiment."""
+        options = claim.options
+        sides = " minus ".join(selection_in_words(options[side]) for side in (OF, AGAINST) if side in options)
+        return f"mean over seeds of {_WORDS[options['part']]}, {sides}, {options['experiments'][0]}"
 
 
-def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, study: Study, part: str) -> Measured | str:
-    curves = dict(iter(study.course.sort_values("step").groupby("run")))
+def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, course: pd.DataFrame, part: str) -> Measured | str:
+    curves = dict(iter(course.groupby("run")))
     own, null = (np.array([_dip(curves.get(run), part) for run in side["run"]]) for side in (one, other))
     good = np.isfinite(own - null) & ~((one["ended"] == "diverged") | (other["ended"] == "diverged")).to_numpy()
-    seeds = one["seed"][good]
-    values, under_null = (
-        pd.Series(found[good], index=seeds.index).groupby(seeds).mean().to_numpy(float) for found in (own - null, null)
-    )
+    values, under_null = (by_seed(one[good], found[good]).to_numpy(float) for found in (own - null, null))
     if len(values) < LEAST_SEEDS:
-        return _too_few(len(values), one)
+        return too_few(len(values), one, LEAST_SEEDS, _UNDIVERGED)
     details = []
-    for _, rows in one[good].groupby(SETTING):
+    for _, rows in one[good].groupby(list(SETTING)):
         here = rows.index.to_numpy()
         for label, found in (("DPSGD", own), ("SSGD", null)):
             details.append({"setting": f"{label}: {setting_in_words(rows.iloc[0])}", **interval_row(found[here])})
@@ -81,19 +121,15 @@ def last_quarter(count: int) -> int:
     return max(1, count // 4)
 
 
-def _too_few(seeds: int, runs: pd.DataFrame) -> str:
-    return f"{seeds} of {runs['seed'].nunique()} seeds have runs that did not diverge; {LEAST_SEEDS} are needed"
-
-
-def _spread(runs: pd.DataFrame, study: Study, part: str) -> Measured | str:
+def _spread(runs: pd.DataFrame, course: pd.DataFrame, part: str) -> Measured | str:
     """The rise or the decay of the spread, each seed's curve being the mean over its settings."""
-    spreads = dict(iter(study.course.sort_values("step").groupby("run")))
+    spreads = dict(iter(course.groupby("run")))
     kept = runs[(runs["ended"] != "diverged") & runs["run"].isin(spreads)]
     curves = [_log_spread(spreads[run]) for run in kept["run"]]
     good = np.array([len(curve) > 1 and bool(np.isfinite(curve).all()) for curve in curves], dtype=bool)
     kept, curves = kept[good], [curve for curve, usable in zip(curves, good, strict=True) if usable]
     if kept["seed"].nunique() < LEAST_SEEDS:
-        return _too_few(kept["seed"].nunique(), runs)
+        return too_few(kept["seed"].nunique(), runs, LEAST_SEEDS, _UNDIVERGED)
     shortest = min(map(len, curves))  # settings may differ in their number of recorded steps
     table = np.array([curve[:shortest] for curve in curves])
     by_seed = pd.DataFrame(table, index=kept["seed"].to_numpy()).groupby(level=0).mean().to_numpy(float)

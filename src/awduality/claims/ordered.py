@@ -1,0 +1,156 @@
+"""Kinds of statistic on the order of rows: a trend along a setting, and rank correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from awduality.claims.catalogue import TEST_SAMPLES, Claim, Quantity
+from awduality.claims.frame import OfRows
+from awduality.claims.kind import Measured, Shape, Tables, claim_stream, p_of
+from awduality.claims.rows import QUANTITY, ROWS, columns_of, interval_row, rows_in_words
+from awduality.claims.statistics import Series, mean_p, permutation_p, slopes, sweep_series
+
+_LEAST_RANKED = 3  # rows that are ranked at least
+
+
+class Trend(OfRows):
+    """The change of a quantity from the smallest value of a setting to the largest, within every seed."""
+
+    needs: Mapping[str, Shape] = {
+        "quantity": QUANTITY,
+        "over": {"type": "string", "description": "the setting, from its smallest value to its largest"},
+    }
+    span = "from the smallest {over} to the largest"
+
+    def reads(self, claim: Claim) -> Mapping[str, Iterable[str]]:
+        """The setting, too."""
+        return columns_of(claim, over=[self.over(claim), "seed"])
+
+    def over(self, claim: Claim) -> str:
+        """The setting."""
+        return str(claim.options["over"])
+
+    def series(self, claim: Claim, rows: pd.DataFrame, quantity: Quantity) -> list[Series]:
+        """Per seed, the values of a quantity along the setting; the mean, where several rows have one value of it."""
+        over, values = self.over(claim), quantity.of(rows)
+        if rows.duplicated([over, "seed"]).any():
+            means = rows[[over, "seed"]].assign(_=values).groupby([over, "seed"], as_index=False).mean()
+            rows, values = means, means["_"].to_numpy(float)
+        return sweep_series(rows, over, values)
+
+    def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
+        """Tested by permutations within seeds; equivalence by two one-sided t-tests over seeds."""
+        assert claim.quantity is not None
+        rows, excluded = self.good(claim, tables)
+        series = self.series(claim, rows, claim.quantity)
+        if (reason := self.few(claim, tables, len(series))) is not None:
+            return reason
+        if not series:
+            return None
+        values = slopes(series)
+        if claim.expected == "equivalent":
+            p = p_of(claim, values)
+        else:
+            p = permutation_p(series, claim_stream(claim, tables.root_seed, "null"))
+        null_values, interval = None, None
+        if claim.null and claim.null.quantity:
+            null_values = slopes(self.series(claim, rows, claim.null.quantity))
+        elif claim.null and claim.null.name == TEST_SAMPLES:
+            interval = self.over_samples(claim, tables)
+        return Measured(values, p, len(rows), excluded, null_values, interval)
+
+    def over_samples(self, claim: Claim, tables: Tables) -> tuple[float, float] | None:
+        """The interval over test samples, where a study has a number of each; nothing is beaten without."""
+        del claim, tables
+        return None
+
+    def words(self, claim: Claim) -> str:
+        """The quantity and the setting."""
+        assert claim.quantity is not None
+        span = self.span.format(over=self.over(claim).replace("_", " "))
+        return f"mean over seeds of the change of {claim.quantity.words} {span}{rows_in_words(claim)}"
+
+
+class Rank(OfRows):
+    """Spearman's correlation of a quantity with a target over the rows of every seed; its lead over rivals, if any."""
+
+    needs: Mapping[str, Shape] = {"quantity": QUANTITY, "target": QUANTITY}
+    may: Mapping[str, Shape] = {
+        **ROWS,
+        "rivals": {"type": "array", "minItems": 1, "items": QUANTITY, "description": "predictors that must be beaten"},
+    }
+
+    def ranks(self, claim: Claim, rows: pd.DataFrame, target: Quantity, predictor: Quantity) -> np.ndarray:
+        """(S,) the correlation in every seed."""
+        del claim
+        return rank_correlations(rows, target, predictor)
+
+    def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
+        """Where there are rivals, the one that is beaten least decides, and every one must be beaten."""
+        assert claim.quantity is not None
+        assert claim.target is not None
+        rows, excluded = self.good(claim, tables)
+        own = self.ranks(claim, rows, claim.target, claim.quantity)
+        if (reason := self.few(claim, tables, len(own))) is not None:
+            return reason
+        if not len(own):
+            return None
+        details = [predictor_row(claim.quantity.label, own)]
+        if not claim.rivals:
+            null = None
+            if claim.null and claim.null.quantity:
+                null = self.ranks(claim, rows, claim.null.target or claim.target, claim.null.quantity)
+            return Measured(own, p_of(claim, own), len(rows), excluded, null, details=details)
+        leads = {rival.label: own - self.ranks(claim, rows, claim.target, rival) for rival in claim.rivals}
+        details += [predictor_row(label, own - lead) for label, lead in leads.items()]
+        details += self.details(claim, rows)
+        p_values = {label: mean_p(lead) for label, lead in leads.items()}
+        decides = min(leads, key=lambda label: float(np.mean(leads[label])))
+        p = float(np.minimum(1.0, len(leads) * p_values[decides]))  # a rival that is better, chosen among several
+        if np.mean(leads[decides]) > 0:  # none is: every rival must be beaten, so the least certain lead decides
+            decides = max(p_values, key=lambda label: p_values[label])
+            p = p_values[decides]
+        lead = leads[decides]
+        return Measured(lead, p, len(rows), excluded, own - lead, against=decides, details=details)
+
+    def details(self, claim: Claim, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        """Further rows for the reader, where there are rivals."""
+        del claim, rows
+        return []
+
+    def words(self, claim: Claim) -> str:
+        """Both quantities."""
+        assert claim.quantity is not None
+        assert claim.target is not None
+        rival = " minus that of the best rival" if claim.rivals else ""
+        of = f"Spearman's correlation of {claim.quantity.label} with {claim.target.label}"
+        return f"mean over seeds of {of}{rival}{rows_in_words(claim)}"
+
+
+def predictor_row(label: str, values: np.ndarray) -> dict[str, Any]:
+    """A predictor with its mean over seeds, for the details of a claim."""
+    return {"predictor": label, **interval_row(values)}
+
+
+def rank_correlations(rows: pd.DataFrame, target: Quantity, predictor: Quantity) -> np.ndarray:
+    """(S,) Spearman's correlation of two quantities over the rows of each seed that has at least three."""
+    x, y, seeds = target.of(rows), predictor.of(rows), rows["seed"].to_numpy()
+    groups = [seeds == seed for seed in np.unique(seeds)]
+    found = np.array([spearman(x[group], y[group]) for group in groups])
+    return np.asarray(found[np.isfinite(found)])
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's correlation; 0 where one of the two does not vary, NaN for fewer than three values."""
+    from scipy.stats import rankdata
+
+    if len(x) < _LEAST_RANKED:
+        return float("nan")
+    ranks = rankdata(x), rankdata(y)
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
