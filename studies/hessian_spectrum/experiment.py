@@ -37,7 +37,7 @@ SMALL = 10  # samples of a small batch
 IMAGE_BATCH = 25  # of networks of different width
 LOOK = 4  # steps of small batches between two looks at the full training loss
 MOST_EXACT = 3_400  # parameters of a network whose whole spectrum is computed …
-LEAST_PRODUCTS = 2_900  # … and of one whose spectrum is taken from products; between them both
+LEAST_PRODUCTS = 2_700  # … and of one whose spectrum is taken from products; between them both
 MOST_FACTORS = 1_200  # parameters of a network whose Gauss–Newton part is diagonalised too
 
 ARMS = ("large", "fast", "small", "reordered", "other", "small_after", "large_after", "copy")
@@ -158,6 +158,7 @@ def on_images(job: Job, runs: Sequence[Run]) -> Iterator[Outcome]:
             if size >= LEAST_PRODUCTS:
                 found, values = density_summary(operator, classes, job.stream(f"quadrature_{state}", one))
                 blank = {name: found[name] for name in blank}
+                found |= {name: float("nan") for name in found if name.startswith("zeros")}  # too coarse to be compared
             if size <= MOST_EXACT:
                 values, _ = exact(operator)
                 found = summary(values, classes)

@@ -67,6 +67,7 @@ STUDY = Study(
         "bending": Setting(int, "Steps that bend a path", source="ours", least=1),
     },
     inherits=("data",),
+    cost={"quick": "20 seconds"},
     steps=(
         Step(
             "experiment",

@@ -52,7 +52,7 @@ def run(results: Results) -> dict[str, Rows]:
             [{name: row.get(name, "") for name in (*told, *OF_RUNS)} for row in runs],
             [*told, *OF_RUNS],
         ),
-        "states": (list(state_rows(runs, told)), [*told, "state", *SPECTRUM, "gap_miss"]),
+        "states": (list(state_rows(runs, told)), [*told, "state", *SPECTRUM, "gap_miss", "gap_hit"]),
         "levels": (
             [{name: row[name] for name in (*told, *OF_LEVELS)} for row in levels],
             [*told, *OF_LEVELS],
@@ -66,7 +66,7 @@ def run(results: Results) -> dict[str, Rows]:
 def state_rows(runs: list[Row], told: list[str]) -> Iterator[Row]:
     """A row per run and state of what its row of ``runs`` says of that state.
 
-    ``gap_miss`` is the distance of the gap index from k, where k is known: of clusters.
+    ``gap_miss`` is the distance of the gap index from k, where k is known, of clusters; ``gap_hit`` says if it is zero.
     """
     for row in runs:
         for state in STATES:
@@ -74,7 +74,8 @@ def state_rows(runs: list[Row], told: list[str]) -> Iterator[Row]:
             if found["gap_index"] == "":
                 continue
             miss = abs(float(found["gap_index"]) - int(row["classes"])) if int(row["classes"]) else ""
-            yield {**{name: row[name] for name in told}, "state": state, **found, "gap_miss": miss}
+            hit = "" if miss == "" else int(miss == 0)
+            yield {**{name: row[name] for name in told}, "state": state, **found, "gap_miss": miss, "gap_hit": hit}
 
 
 def _told(results: Results, one: Planned) -> Row:
