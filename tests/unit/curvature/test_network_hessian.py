@@ -8,8 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
-from tests.unit.curvature.curvlinops_adapter import network_operator
-from tests.unit.curvature.test_architectures import network
 from torch import nn
 from torch.func import functional_call, hessian
 
@@ -20,6 +18,8 @@ from awduality.curvature.network_hessian import NetworkHessian
 from awduality.errors import InputError
 from awduality.losses import cross_entropy
 from awduality.probe import LayerProbe
+from tests.unit.curvature.curvlinops_adapter import network_operator
+from tests.unit.curvature.test_architectures import network
 
 
 def small(widths=(3, 4, 4, 2), samples=9, seed=3, bias=True):
