@@ -74,7 +74,7 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
 def resolve_files(root: Path, overlay: Mapping[str, Any], files: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """The complete config of an overlay that was read from files, and all files behind it.
 
-    An overlay with the key ``extends`` is laid over that file of its study's folder first.
+    An overlay with the key ``extends`` is laid over that file of its study's folder, which may extend another.
 
     Args:
         root: the project.
@@ -83,9 +83,10 @@ def resolve_files(root: Path, overlay: Mapping[str, Any], files: Sequence[str]) 
     """
     read = ["config/config.yaml", *files, "workflow/schemas/config.schema.yaml"]
     found = dict(overlay)
-    if isinstance(base := found.pop("extends", None), str):
-        named = [name for name in study_names() if name in overlay]
-        path = f"{FOLDER}/{named[0] if named else DEFAULT}/{base}"
+    named = next((name for name in study_names() if name in overlay), DEFAULT)
+    while isinstance(base := found.pop("extends", None), str):
+        if (path := f"{FOLDER}/{named}/{base}") in read[1:-1]:
+            raise InputError(f"extends: {path} extends itself, directly or not: take one of the keys out")
         found = merged(_yaml(root / path), found)
         read.insert(1, path)
     default, schema = _yaml(root / read[0]), _yaml(root / read[-1])

@@ -143,6 +143,8 @@ def _per_experiment(claim: Claim, rows: pd.DataFrame) -> Iterator[dict[str, Any]
 class Slope(OfRows):
     """The least-squares slope of a quantity on another over the rows of every seed, against zero or a number."""
 
+    ratios = False  # of two logarithms it is an exponent
+
     needs: Mapping[str, Shape] = {"quantity": QUANTITY, "on": QUANTITY}
     may: Mapping[str, Shape] = {**ROWS, "minus": {**NUMBER, "description": "the slope that it is compared with"}}
 

@@ -92,6 +92,7 @@ def judge(claims: Claims, tables: Mapping[str, pd.DataFrame], root_seed: int, re
         {
             **labels,
             **claim_row(claim, one, float(p), claims.level, registry.kinds[claim.kind].words(claim)),
+            **({} if registry.kinds[claim.kind].ratios else {"scale": "linear"}),
             **({"headline": claim.headline or None} if titled else {}),
         }
         for (labels, claim, one), p in zip(found, p_adjusted, strict=True)

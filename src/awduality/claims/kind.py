@@ -89,6 +89,7 @@ class Kind:
     needs: Mapping[str, Shape] = {}
     may: Mapping[str, Shape] = {}
     exact = False  # whether it is for identities, which hold by algebra
+    ratios = True  # whether its effect is a logarithm of a ratio where its quantity is one
 
     def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
         """What no schema can say of a claim of this kind, each as ``<part>: <problem>``."""

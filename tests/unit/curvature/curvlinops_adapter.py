@@ -8,3 +8,8 @@ def hessian_operator(model, layer, batches, mean_loss):
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return HessianLinearOperator(model, mean_loss, [model.get_parameter(f"{layer}.weight")], batches)
+
+
+def network_operator(model, batches, mean_loss):
+    """The same with respect to all parameters, in their order."""
+    return HessianLinearOperator(model, mean_loss, [part.requires_grad_(True) for part in model.parameters()], batches)

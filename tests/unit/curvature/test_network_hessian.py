@@ -18,6 +18,10 @@ from awduality.curvature.network_hessian import NetworkHessian
 from awduality.errors import InputError
 from awduality.losses import cross_entropy
 from awduality.probe import LayerProbe
+<<<<<<< HEAD
+=======
+from tests.unit.curvature.curvlinops_adapter import network_operator
+>>>>>>> hessian
 from tests.unit.curvature.test_architectures import network
 
 
@@ -66,6 +70,16 @@ def test_products_of_any_architecture_are_finite_differences_of_the_gradient(nam
     difference = (ends[0] - ends[1]) / (2 * step)
     product = (operator @ along)[:, 0]
     assert (product - difference).norm() < 1e-6 * product.norm()
+
+
+@pytest.mark.parametrize("name", ["4 layers", "GELU", "residual"])
+def test_products_are_those_of_curvlinops(name):
+    model, (x, y) = network(name)
+    ours = NetworkHessian(model, (x, y))
+    theirs = network_operator(model.double(), [(x[:7].double(), y[:7]), (x[7:].double(), y[7:])], nn.CrossEntropyLoss())
+    vectors = torch.randn(ours.shape[0], 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = (theirs @ vectors).detach()
+    assert (ours @ vectors - expected).abs().max() <= 1e-12 * expected.abs().max()
 
 
 def test_softmax_regression_has_the_closed_form():
