@@ -18,10 +18,7 @@ from awduality.curvature.network_hessian import NetworkHessian
 from awduality.errors import InputError
 from awduality.losses import cross_entropy
 from awduality.probe import LayerProbe
-<<<<<<< HEAD
-=======
 from tests.unit.curvature.curvlinops_adapter import network_operator
->>>>>>> hessian
 from tests.unit.curvature.test_architectures import network
 
 
