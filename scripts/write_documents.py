@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from awduality.claims import report
 from awduality.commandline import parse, run
-from awduality.config import resolve
+from awduality.config import resolve_file
 from awduality.errors import InputError
 from awduality.files import read_frame, write_text
+from awduality.pages import pages
 from awduality.study.discovery import module
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
     documents = {"README.md": report.with_results(readme, table)}
     documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
+    documents |= pages(root)
     for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
             write_text(path, text)
@@ -41,12 +42,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def settings_of(root: Path, configs: dict[str, str]) -> dict[str, dict]:
     """The resolved configs, by name, from their files."""
-
-    def read(path: str) -> Any:
-        return yaml.safe_load((root / path).read_text(encoding="utf-8"))
-
-    default, schema = read("config/config.yaml"), read("workflow/schemas/config.schema.yaml")
-    return {name: resolve(default, read(f"config/{file}.yaml"), schema) for name, file in configs.items()}
+    return {name: resolve_file(root, f"config/{file}.yaml")[0] for name, file in configs.items()}
 
 
 def rendered(root: Path, document: str, words: dict[str, Any]) -> str:

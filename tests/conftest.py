@@ -24,7 +24,17 @@ settings.load_profile("awduality")
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("--configfile", "config/smoke.yaml")
-TREE = ("Snakefile", "workflow", "scripts", "studies", "config", "profiles", "src", "environment.yml", ".gitignore")
+TREE: tuple[str, ...] = (
+    "Snakefile",
+    "workflow",
+    "scripts",
+    "studies",
+    "config",
+    "profiles",
+    "src",
+    "environment.yml",
+    ".gitignore",
+)
 TREE += ("constraints.txt", "pyproject.toml", "LICENSE", "README.md", "docs")  # for the audit and the crate
 TREE += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
 

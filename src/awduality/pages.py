@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from awduality.claims.report import Verdicts, headlines, markdown_table, short
+from awduality.claims.closing import headlines
+from awduality.claims.report import Verdicts, markdown_table, short
 from awduality.config import resolve_file
 from awduality.errors import InputError
 from awduality.files import read_json
@@ -144,7 +145,9 @@ def table_of_studies(root: Path) -> str:
         declared, config = study(name), full_config(root, name)
         path = root / "figures" / config["name"] / "claims.json"
         found = headlines(read_json(path)) if path.is_file() else []
-        page = f"[{name}]({name}/README.md)" if (root / FOLDER / name / "README.md.jinja").is_file() else name
+        has_template = (root / FOLDER / name / "README.md.jinja").is_file()
+        place = f"../{declared.page}" if declared.page else f"{name}/README.md"
+        page = f"[{name}]({place})" if declared.page or has_template else name
         paper = f"[{declared.paper.authors} {declared.paper.year}]({declared.paper.link}): {declared.about}"
         words, verdicts = ([f"{row[place]}" for row in found] or [NOT_RUN] for place in (0, 1))
         cost = ", ".join(declared.cost.get(size, "–") for size in ("quick", "full"))

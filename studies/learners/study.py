@@ -137,6 +137,7 @@ STUDY = Study(
         Step("determinants", reads=("target_loss",), each="study", of_tables=("runs",), tables=("determinants",)),
         Step("surface", reads=("train_size",), after=("train_learners",), each="study", data=True, tables=("surface",)),
     ),
+    page="docs/learners.md",
     judged=("runs", "course", "samples"),
     claims="config/learner-claims.yaml",
     sizes={"quick": "config/digits-learners.yaml", "full": "config/mnist-learners.yaml"},

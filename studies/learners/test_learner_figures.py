@@ -7,18 +7,19 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from awduality.figures.catalogue import LEARNER_FIGURES, OVERVIEW
-from awduality.figures.learner_paths import draw_course, draw_surface
-from awduality.figures.learners import draw_grid, draw_plane
-from awduality.figures.matched import compared, first_layer, matched_pairs
-from awduality.figures.studies import draw_study
-from surface import COLUMNS as SURFACE_COLUMNS
 
 import draw as script
 from awduality.claims.statistics import mean_interval
-from awduality.figures import learner_numbers as numbers
 from awduality.figures.effects import draw_effects
 from awduality.files import read_json, write_json, write_table
+from awduality.study.discovery import drawing_functions
+from studies.learners import figures, numbers
+from studies.learners.comparisons import draw_grid, draw_plane
+from studies.learners.matched import compared, first_layer, matched_pairs
+from studies.learners.paths import draw_course, draw_surface
+from studies.learners.surface import COLUMNS as SURFACE_COLUMNS
+
+LEARNER_FIGURES = drawing_functions("learners")
 
 LABELS = {"config": "study", "dataset": "digits", "pairing": "test_to_train", "noise": 0.0, "steps": 100, "step": 90}
 STEPS = (1, 3, 10, 100)
@@ -235,7 +236,7 @@ def test_every_figure_is_drawn_from_empty_tables_with_a_reason(figure):
     tables = [
         [] if name == "claims.json" else pd.DataFrame(columns=layouts()[name]) for name in LEARNER_FIGURES[figure]
     ]
-    assert words(draw_study(figure, tables)).startswith("Nothing to show")
+    assert words(getattr(figures, f"draw_{figure}")(*tables)).startswith("Nothing to show")
 
 
 @pytest.mark.parametrize("figure", LEARNER_FIGURES)
@@ -249,11 +250,13 @@ def test_the_script_draws_the_same_bytes_twice_from_files(figure, runs, course, 
     digests = []
     for attempt in ("a", "b"):
         files = [tmp_path / f"{attempt}.{kind}" for kind in ("svg", "png")]
-        script.main([figure, "--numbers", *paths, "--svg-out", str(files[0]), "--png-out", str(files[1])])
+        written = ["--svg-out", str(files[0]), "--png-out", str(files[1])]
+        script.main([figure, "--study", "learners", "--numbers", *paths, *written])
         digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     assert digests[0] == digests[1]
     assert "Nothing to show" not in (tmp_path / "a.svg").read_text()
 
 
 def test_figures_of_studies_and_of_sweeps_have_different_names():
-    assert not set(LEARNER_FIGURES) & set(OVERVIEW)
+    assert set(LEARNER_FIGURES) == {"course", "effects", "grid", "plane", "surface"}
+    assert not set(LEARNER_FIGURES) & set(drawing_functions("sweeps"))

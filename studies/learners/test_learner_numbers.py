@@ -2,16 +2,16 @@
 
 import itertools
 
-import learner_numbers as script
 import numpy as np
 import pandas as pd
 import pytest
-from awduality.figures.learner_numbers import GEOMETRY, OUTCOME, course_rows, read_study, run_rows, sample_rows
-from awduality.figures.matched import matched_pairs
 
 from awduality.errors import InputError
 from awduality.files import read_table, write_arrays, write_json, write_table
-from awduality.learners import learner_plan
+from awduality.study.plan import plan
+from studies.learners.matched import matched_pairs
+from studies.learners.numbers import GEOMETRY, OUTCOME, course_rows, read_study, run_rows, sample_rows
+from tests.study_calls import study_step
 
 SAMPLES = 4
 COMMON = {"noise": [0.02, 0.1], "steps": 30}
@@ -43,33 +43,33 @@ def ended(entry):
 
 def make(folder):
     """A folder of results, every number another."""
-    plan = learner_plan(CONFIG)
+    planned = plan(CONFIG)
     write_json(folder / "config.json", CONFIG)
-    write_json(folder / "plan.json", plan)
-    shards = itertools.groupby(plan["runs"], key=lambda entry: entry["shard"])
+    write_json(folder / "plan.json", planned)
+    shards = itertools.groupby(planned["runs"], key=lambda entry: entry["shard"])
     count = itertools.count(1)
     for shard, entries in shards:
         runs, geometry, training, analysed = [], [], {}, {}
         for entry in entries:
             place, stop = next(count), ended(entry)
-            row = {"run": entry["id"], **entry["settings"], "seed": entry["seed"], "stop_reason": stop}
+            row = {"run": entry["id"], **entry["settings"], "seed": entry["seed"], "ended": stop}
             numbers = {name: np.nan if stop == "diverged" else place + 0.1 for name in OUTCOME if name != "step"}
             runs.append(row | {"step": 20} | numbers)
             training[f"{entry['id']}/weights/fc1"] = np.ones((2, 2), np.float32)
             for shift, name in enumerate(("step", "train_loss", "spread", "effective_rate")):
                 training[f"{entry['id']}/course/{name}"] = np.array([1.0, 30.0]) * (1 if shift == 0 else place + shift)
             if stop != "diverged":
-                rows = [{"run": entry["id"], "layer": layer} for layer in ("fc1", "fc2")]
+                rows = [row | {"layer": layer} for layer in ("fc1", "fc2")]
                 geometry += [
-                    row | {name: 100 * layer + place for name in GEOMETRY if name != "quadratic"} | {"rank": 3}
-                    for layer, row in enumerate(rows)
+                    of_layer | {name: 100 * layer + place for name in GEOMETRY if name != "quadratic"} | {"rank": 3}
+                    for layer, of_layer in enumerate(rows)
                 ]
                 analysed[f"{entry['id']}/test_losses"] = np.arange(SAMPLES) * place**2.0
         write_table(folder / f"runs/{shard}.csv", runs)
         write_table(folder / f"geometry/{shard}.csv", geometry, list(geometry[0]) if geometry else ["run", "layer"])
         write_arrays(folder / f"runs/{shard}.safetensors", training)
         write_arrays(folder / f"geometry/{shard}.safetensors", analysed)
-    return plan["runs"]
+    return planned["runs"]
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_samples_are_means_over_matched_pairs_as_a_plain_loop_finds_them(results
         runs = [(run, entry) for run, entry in results.runs.iterrows() if name in entry["experiments"].split()]
         for (one, a), (other, b) in itertools.product(runs, runs):
             same = all(a[key] == b[key] for key in ("learning_rate", "total_batch", "seed"))
-            both = a["stop_reason"] == b["stop_reason"] == "converged"
+            both = a["ended"] == b["ended"] == "converged"
             if (a["algorithm"], b["algorithm"]) == ("dpsgd", "ssgd") and same and both:
                 differences.append(results.arrays[f"{one}/test_losses"] - results.arrays[f"{other}/test_losses"])
         assert len(differences) == {"large": 8, "extreme": 1}[name]
@@ -167,7 +167,8 @@ def test_a_layer_that_was_not_analysed_is_refused(folder):
 def test_the_script_writes_the_same_bytes_twice_and_headers_where_there_is_nothing(folder, tmp_path):
     def write(name):
         out = tmp_path / name
-        script.main(["--results", str(folder), "--layer", "fc2", "--figures-out", str(out)])
+        before = {"train_learners": folder / "runs", "learner_geometry": folder / "geometry"}
+        study_step("learners", "learner_numbers", out, folder, {"layers": ["fc2"], "root_seed": 1}, before)
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
     assert write("a") == write("b")

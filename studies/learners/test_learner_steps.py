@@ -1,7 +1,4 @@
-"""The scripts of a study of many learners, one after the other as the pipeline calls them."""
-
-import json
-from importlib import import_module
+"""The steps of the study of many learners, one after the other as the pipeline calls them."""
 
 import numpy as np
 import pytest
@@ -13,40 +10,32 @@ from awduality.files import read_arrays
 from awduality.files import read_table as rows
 from awduality.learners import SETTINGS
 from awduality.networks import from_weights
+from tests.study_calls import described, shard_step
 
 SETTING = {"algorithm": "dpsgd", "mixing": "ring", "learners": 4, "learning_rate": 0.5, "total_batch": 50}
 SETTING |= {"noise": 0.0, "steps": 120}
-TRAINING = {"hidden_layers": 2, "width": 8, "train_size": 200, "target_loss": 1.0, "root_seed": 1}
+TRAINING = {"network": {"hidden_layers": 2}, "width": 8, "train_size": 200, "target_loss": 1.0, "root_seed": 1}
 
 
-def call(script, *arguments):
-    import_module(script).main([str(argument) for argument in arguments])
+def train(folder, split, setting):
+    record, shards = folder / "records/train_learners-a.json", {"a": described(setting, (0, 1))}
+    shard_step("learners", "train_learners", folder / "runs", shards, TRAINING, split, record=record)
+    return rows(folder / "runs/a.csv"), read_arrays(folder / "runs/a.safetensors")
 
 
-def train(folder, split, setting, seeds=(0, 1), training=None):
-    call(
-        *("train_learners", "--split", split, "--setting", json.dumps(setting), "--seeds", *seeds),
-        *("--training", json.dumps({**TRAINING, **(training or {})})),
-        *("--runs-out", folder / "runs.csv", "--solutions-out", folder / "runs.safetensors"),
-        *("--record", folder / "records/train_learners-a.json"),
-    )
-    return rows(folder / "runs.csv"), read_arrays(folder / "runs.safetensors")
-
-
-def analyse(folder, split, layers=("fc2",)):
-    call(
-        *("learner_geometry", "--split", split, "--runs", folder / "runs.csv"),
-        *("--solutions", folder / "runs.safetensors", "--layers", *layers, "--analysed", 200, "--directions", 10),
-        *("--geometry-out", folder / "geometry.csv", "--losses-out", folder / "losses.safetensors"),
-        *("--record", folder / "records/learner_geometry-a.json", "--after", folder / "records/train_learners-a.json"),
-    )
-    return rows(folder / "geometry.csv"), read_arrays(folder / "losses.safetensors")
+def analyse(folder, split, setting, layers=("fc2",)):
+    asked = {"layers": list(layers), "analysed": 200, "directions": 10, "root_seed": 1}
+    made = {"record": folder / "records/learner_geometry-a.json", "after": [folder / "records/train_learners-a.json"]}
+    shards, before = {"a": described(setting, (0, 1))}, {"train_learners": folder / "runs"}
+    out = folder / "geometry"
+    shard_step("learners", "learner_geometry", out, shards, asked, split, before, SOLUTION_COLUMNS, **made)
+    return rows(out / "a.csv"), read_arrays(out / "a.safetensors")
 
 
 @pytest.fixture(scope="module")
 def made(digits_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("learners")
-    return *train(folder, digits_file, SETTING), *analyse(folder, digits_file, ("fc2", "fc3")), folder
+    return *train(folder, digits_file, SETTING), *analyse(folder, digits_file, SETTING, ("fc2", "fc3")), folder
 
 
 def test_the_table_of_runs_has_their_settings_and_how_they_ended(made):
@@ -54,7 +43,7 @@ def test_the_table_of_runs_has_their_settings_and_how_they_ended(made):
     assert [row["seed"] for row in table] == ["0", "1"]
     for row in table:
         assert {name: row[name] for name in SETTING} == {name: str(SETTINGS[name](SETTING[name])) for name in SETTING}
-        assert row["stop_reason"] == "converged"
+        assert row["ended"] == "converged"
         history = {name: arrays[f"{row['run']}/history/{name}"] for name in ("step", "train_loss", "test_accuracy")}
         first = int(np.argmax(history["train_loss"] <= 1.0))
         assert (int(row["step"]), float(row["train_loss"])) == (history["step"][first], history["train_loss"][first])
@@ -73,25 +62,28 @@ def test_the_weights_written_are_those_whose_loss_is_in_the_table(made, digits):
 def test_the_geometry_has_a_row_per_run_and_layer_and_the_losses_of_all_test_samples(made, digits):
     table, _, geometry, losses, _ = made
     assert [(row["run"], row["layer"]) for row in geometry] == [(r["run"], fc) for r in table for fc in ("fc2", "fc3")]
-    assert list(geometry[0]) == list(SOLUTION_COLUMNS)
+    heads = ["run", *SETTINGS, "seed", "ended"]
+    assert list(geometry[0]) == [*heads, *(name for name in SOLUTION_COLUMNS if name not in heads)]
+    assert [row["ended"] for row in geometry] == ["converged"] * 4
     for row, entry in zip(table, geometry[::2], strict=True):
         assert losses[f"{row['run']}/test_losses"].mean() == pytest.approx(float(row["test_loss"]), rel=1e-5)
         assert float(entry["gap"]) == pytest.approx(float(row["test_loss"]) - float(row["train_loss"]), rel=1e-4)
 
 
 def test_a_run_that_diverges_is_a_row_without_geometry(digits_file, tmp_path):
-    table, _ = train(tmp_path, digits_file, {**SETTING, "algorithm": "ssgd", "learning_rate": 1e30})
-    assert [row["stop_reason"] for row in table] == ["diverged", "diverged"]
-    assert analyse(tmp_path, digits_file) == ([], {})
+    setting = {**SETTING, "algorithm": "ssgd", "learning_rate": 1e30}
+    table, _ = train(tmp_path, digits_file, setting)
+    assert [row["ended"] for row in table] == ["diverged", "diverged"]
+    assert analyse(tmp_path, digits_file, setting) == ([], {})
 
 
 def test_learners_without_a_sample_are_refused(digits_file, tmp_path):
     with pytest.raises(InputError, match="a total batch of 50 cannot be shared by 51 learners"):
         train(tmp_path, digits_file, {**SETTING, "learners": 51})
-    assert not (tmp_path / "runs.csv").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_same_setting_gives_the_same_files(digits_file, made, tmp_path):
     train(tmp_path, digits_file, SETTING)
-    for name in ("runs.csv", "runs.safetensors"):
+    for name in ("runs/a.csv", "runs/a.safetensors"):
         assert (tmp_path / name).read_bytes() == (made[-1] / name).read_bytes()

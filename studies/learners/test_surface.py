@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-import surface as script
 import torch
 from torch.nn.functional import cross_entropy
 
 from awduality.errors import InputError
 from awduality.files import read_table, write_arrays, write_json, write_table
-from awduality.learners import learner_plan
 from awduality.networks import from_weights, weight_shapes
 from awduality.runs import Run
+from awduality.study.plan import plan
 from awduality.training import surface as library
 from awduality.training.multilearner import LearnerTraining, train_learners
-from awduality.training.surface import Plane, shown_pair, surface
+from awduality.training.surface import Plane, surface
+from studies.learners.surface import shown_pair
+from tests.study_calls import study_step
 
 CPU = torch.device("cpu")
 TRAINING = LearnerTraining(weight_shapes(64, 10, 8, 2), root_seed=3, train_size=150, target_loss=1.5)
@@ -25,7 +26,7 @@ CONFIG |= {"learners": {"experiments": {"large": EXPERIMENT}}}
 
 @pytest.fixture(scope="module")
 def planned():
-    return learner_plan(CONFIG)["runs"]
+    return plan(CONFIG)["runs"]
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +150,11 @@ def test_the_script_writes_the_same_bytes_twice_and_only_a_header_without_a_pair
     def write(stop):
         for run in first:
             trained = weights[run["settings"]["algorithm"]]
-            write_table(tmp_path / f"runs/{run['shard']}.csv", [{"run": run["id"], "stop_reason": stop}])
+            write_table(tmp_path / f"runs/{run['shard']}.csv", [{"run": run["id"], "ended": stop}])
             arrays = {f"{run['id']}/weights/{name}": layer for name, layer in trained.items()}
             write_arrays(tmp_path / f"runs/{run['shard']}.safetensors", arrays)
-        arguments = ["--results", tmp_path, "--split", digits_file, "--root-seed", 3, "--train-size", 150]
-        script.main([*map(str, arguments), "--surface-out", str(tmp_path / "surface.csv")])
+        asked, before = {"train_size": 150, "root_seed": 3}, {"train_learners": tmp_path / "runs"}
+        study_step("learners", "surface", tmp_path, tmp_path, asked, before, digits_file)
         return (tmp_path / "surface.csv").read_bytes()
 
     assert len(write("budget").splitlines()) == 1

@@ -188,6 +188,7 @@ STUDY = Study(
             each="study",
         ),
     ),
+    page="docs/replication.md",
     judged=("runs", "null-runs", "samples"),
     claims="config/claims.yaml",
     sizes={"quick": "config/config.yaml", "full": "config/mnist.yaml"},

@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from awduality.figures.numbers import (
+from scipy.stats import t
+
+from studies.sweeps import numbers
+from studies.sweeps.numbers import (
     Results,
     direction_rows,
     duality_rows,
@@ -12,15 +15,12 @@ from awduality.figures.numbers import (
     sample_rows,
     training_rows,
 )
-from scipy.stats import t
-
-from awduality.figures import numbers
 from studies.sweeps.study import FACTORS
 
 LABELS = {"config": "digits", "dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
 
 
-def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
+def run(name, shard, experiments, learning_rate, width, seed, ended, gap):
     geometry = {"gap": gap, "estimate": gap + 0.01, "sharp_part": gap / 2, "flat_part": gap / 3}
     geometry |= {"sigma_g_total": 10 * gap, "sigma_w_total": 20 * gap, "layer_norm": 3.0}
     geometry |= {"output_error": 1e-16, "loss_error": 2e-16}
@@ -28,7 +28,7 @@ def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
     return settings | {
         "id": name,
         "shard": shard,
-        "sweeps": sweeps,
+        "experiments": experiments,
         "learning_rate": learning_rate,
         "width": width,
         "seed": seed,
@@ -44,7 +44,7 @@ def run(name, shard, sweeps, learning_rate, width, seed, ended, gap):
 @pytest.fixture
 def results():
     """Two sweeps that share a baseline of two seeds; one value mixes every way to end, one has only budget runs."""
-    both = ["learning_rate", "width"]
+    both = ["baseline", "learning_rate", "width"]
     rows = [
         run("b1", "baseline-0", both, 0.1, 30, 1, "converged", 0.4),
         run("b0", "baseline-0", both, 0.1, 30, 0, "converged", 0.2),

@@ -1,7 +1,8 @@
 import json
 
 import pytest
-from awduality.figures.verdicts import draw_predictors, draw_verdicts
+
+from studies.sweeps.verdicts import draw_predictors, draw_verdicts
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ import runpy, sys
 class Alone:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
-        known = (*sys.stdlib_module_names, "awduality", "org")  # copy.py asks for Jython's org
+        known = (*sys.stdlib_module_names, "awduality", "studies", "org")  # copy.py asks for Jython's org
         assert top in known, name
 sys.meta_path.insert(0, Alone())
 sys.argv = ["scripts/audit.py", "smoke", "--levels", "bytes", "chain", "plan", "code"]
@@ -424,7 +424,7 @@ def test_a_record_cannot_lead_out_of_the_project_even_if_it_is_sealed(run, path,
     assert f"{RECORDS}/draw-size.json" in audited(run, ["bytes"]).named()
 
 
-@pytest.mark.parametrize("path", ["README.md", "src/awduality/plan.py", "figures/digits/size.png", "(outside)/a"])
+@pytest.mark.parametrize("path", ["README.md", "src/awduality/study/plan.py", "figures/digits/size.png", "(outside)/a"])
 def test_an_output_outside_the_configs_folders_is_found_even_if_it_is_sealed(run, path):
     entry = {"path": path, "bytes": 0, "sha256": "0" * 64}
     rewrite(run / RECORDS / "claims.json", lambda record: record["outputs"].append(entry))

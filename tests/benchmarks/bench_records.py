@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from awduality import commandline
+from tests import study_calls
 from tests.benchmarks.conftest import Record, Row
 from tests.scripts import test_scripts as steps
 
@@ -33,6 +34,9 @@ def test_records(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         words = [*map(str, arguments), "--record", str(tmp_path / f"records/{script}.json")]
         import_module(script).main(words)
 
+    def recorded_step(study: str, step: str, *arguments: Any) -> None:
+        study_calls.shard_step(study, step, *arguments, record=tmp_path / f"records/{step}.json")
+
     def repeat(name: str, step: Callable[[], None]) -> Row:
         whole = []
         spent.clear()
@@ -47,12 +51,13 @@ def test_records(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return [
             repeat("plan", lambda: steps.plan(tmp_path)),
             repeat("prepare_data", lambda: steps.prepare(tmp_path)),
-            repeat("train", lambda: steps.train(tmp_path, steps.BASELINE, "baseline", [])),
+            repeat("train", lambda: steps.train(tmp_path, steps.BASELINE)),
             repeat("geometry", lambda: steps.geometry(tmp_path, steps.BASELINE)),
         ]
 
     monkeypatch.chdir(root)
     monkeypatch.setattr(commandline, "write_record", timed)
     monkeypatch.setattr(steps, "call", recorded)
+    monkeypatch.setattr(steps, "shard_step", recorded_step)
     record("records", measure)
     assert json.loads((tmp_path / "records/train.json").read_text())["streams"]

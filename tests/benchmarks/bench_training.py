@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from awduality.plan import Run, Shard, shards
 
+from awduality.runs import Run
+from awduality.study.plan import group_of, shards
 from tests.benchmarks import machine, ours, references
 from tests.benchmarks.conftest import BATCH_SIZES, CHANGES, Record, Row
 from tests.benchmarks.workers import alone, at_once, one_thread
@@ -34,7 +35,7 @@ def test_machine(record: Record) -> None:
 
 def stacks(config: dict[str, Any], block: int) -> list[list[Run]]:
     """What one process of the pipeline trains at once: five seeds per batch size, and those of all learning rates."""
-    of_shards = {shard.name: shard.runs(config["defaults"]) for shard in shards(config)}
+    of_shards = shards(config)
     runs = of_shards[f"baseline-{block}"] + of_shards[f"batch_size-{block}"]
     by_size = [[run for run in runs if run.settings["batch_size"] == size] for size in BATCH_SIZES]
     return [*by_size, of_shards[f"learning_rate-{block}"]]
@@ -66,10 +67,10 @@ def whole_sweeps(
     split_file: Path, config: dict[str, Any], factors: tuple[str, ...], repeats: int
 ) -> tuple[float, Epochs]:
     """The median duration of the factors' shards, each process with a block of seeds; and every run's epochs."""
-    of_block: list[list[Shard]] = [[] for _ in range(BLOCKS)]
-    for shard in shards(config):
-        if shard.factor in factors:
-            of_block[shard.block].append(shard)
+    of_block: list[dict[str, list[Run]]] = [{} for _ in range(BLOCKS)]
+    for name, runs in shards(config).items():
+        if group_of(name) in factors:
+            of_block[int(name.rpartition("-")[2])][name] = runs
     found = at_once(ours.train_shards, [(split_file, config, block, repeats) for block in of_block])
     durations = [max(together) for together in zip(*(durations for durations, _ in found), strict=True)]
     epochs: Epochs = {}

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from awduality.plan import Run, Shard, expand, layer_names
 
 from awduality import decompose
 from awduality.curvature.layer_hessian import layer_hessian
@@ -17,10 +16,14 @@ from awduality.curvature.operators import HessianOperator, top_spectrum
 from awduality.curvature.spectrum import spectrum
 from awduality.data.splits import Split, read_split
 from awduality.duality.analysis import Analysis
+from awduality.layers import layer_names
 from awduality.networks import from_weights, fully_connected
 from awduality.probe import LayerProbe
+from awduality.runs import Run
+from awduality.study.plan import group_of
 from awduality.training.loop import train
 from awduality.training.run import Solution, Training
+from studies.sweeps.study import BASELINE, expand
 from tests.benchmarks.timing import median_seconds, seconds, seconds_per_epoch
 from tests.benchmarks.work import LAYER, Geometry, shared_by_runs
 
@@ -47,7 +50,7 @@ def epoch_seconds(
 
 
 def train_shards(
-    split_file: Path, config: Mapping[str, Any], shards: Sequence[Shard], repeats: int
+    split_file: Path, config: Mapping[str, Any], shards: Mapping[str, list[Run]], repeats: int
 ) -> tuple[list[float], dict[tuple[str, float], list[int]]]:
     """Train whole shards to the target, one after the other.
 
@@ -56,14 +59,13 @@ def train_shards(
     """
     split = read_split(split_file)
     training = Training(**shared_by_runs(config))
-    runs = [shard.runs(config["defaults"]) for shard in shards]
-    train_for(runs[0], split, config, 1)
+    train_for(next(iter(shards.values())), split, config, 1)
     solutions: list[tuple[str, Solution]] = []
 
     def whole() -> None:
         solutions.clear()
-        for shard, of_shard in zip(shards, runs, strict=True):
-            solutions.extend((shard.factor, found) for found in train(of_shard, split, training, CPU))
+        for name, runs in shards.items():
+            solutions.extend((group_of(name), found) for found in train(runs, split, training, CPU))
 
     durations = [seconds(whole) for _ in range(repeats)]
     epochs: dict[tuple[str, float], list[int]] = defaultdict(list)
@@ -74,7 +76,7 @@ def train_shards(
 
 def solution(split_file: Path, config: Mapping[str, Any], seed: int) -> Weights:
     """The weights of one run at the defaults, trained to the target."""
-    runs = Shard("baseline", (), (seed,), 0).runs(config["defaults"])
+    runs = list(expand(config["defaults"], BASELINE, [], [seed]))
     (found,) = train(runs, read_split(split_file), Training(**shared_by_runs(config)), CPU)
     return named(found)
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import yaml
-from awduality.figures.catalogue import LEARNER_FIGURES
 
 from awduality.files import read_table
+from awduality.study.discovery import drawing_functions
 from tests.conftest import commit, repository, run_snakemake
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def test_every_run_is_a_row_with_the_experiments_that_asked_for_it(tree):
 
 
 def test_every_figure_and_verdict_is_there(tree):
-    for figure in LEARNER_FIGURES:
+    for figure in drawing_functions("learners"):
         assert (tree / f"figures/study/{figure}.png").stat().st_size > 5_000
     verdicts = {row["id"]: row["verdict"] for row in json.loads((tree / "figures/study/claims.json").read_text())}
     assert verdicts["large/trace"] != "not tested"
@@ -98,5 +98,11 @@ def test_a_seed_that_is_dropped_everywhere_is_missed_by_the_audit_of_the_plan(tr
 def test_a_figure_is_traced_back_to_training_and_data(tree):
     command = [sys.executable, "scripts/audit.py", "trace", "plane", "--config", "study"]
     traced = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False).stdout
-    for words in ("drawn by draw-plane", "numbers gathered by learner_numbers", "analysed by", "trained by", "seeds 0"):
+    for words in (
+        "drawn by draw-plane",
+        "learner_numbers by learner_numbers",
+        "learner_geometry by learner_geometry-",
+        "train_learners by",
+        "seeds 0",
+    ):
         assert words in traced

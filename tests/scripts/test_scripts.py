@@ -5,22 +5,24 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from awduality.figures.catalogue import FACTOR_TABLES, OVERVIEW
 from PIL import Image
 
-from awduality.audit.planned import expected_parameters
+from awduality.duality import controls, summary
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json
 from awduality.files import read_table as rows
+from awduality.study.discovery import figures
+from awduality.study.jobs import Jobs
+from studies.sweeps.study import settings_from
 from tests.conftest import ROOT
 from tests.settings import AUTHORS
+from tests.study_calls import call, described, shard_step, study_step
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,9 +35,8 @@ def one_thread():
 
 
 DEFAULTS = {**AUTHORS, "batch_size": 20, "train_size": 100, "width": 6}
+NETWORK = {"hidden_layers": 2}
 TRAINING = {
-    "hidden_layers": 2,
-    "root_seed": 1,
     "target_loss": 0.5,
     "target_accuracy": 0.5,
     "max_steps": 4000,
@@ -50,10 +51,9 @@ CONFIG = {
     "data": {"source": "digits"},
 }
 BASELINE, SWEEP = "baseline-0", "learning_rate-0"
-
-
-def call(script, *arguments):
-    import_module(script).main([str(argument) for argument in arguments])
+RATES = {BASELINE: [0.1], SWEEP: [0.05, 100.0, 1e30]}
+ANALYSIS = {"layers": ["fc2"], "sharp_directions": 10, "shuffles": 3, "pairings": ["test_to_train"], "root_seed": 1}
+FIGURES = figures("sweeps", {**CONFIG, "layers": ["fc2", "fc3"]})
 
 
 def plan(folder):
@@ -77,51 +77,43 @@ def prepare(folder, source="digits", pool=400, options=()):
     )
 
 
-def train(folder, shard, factor, values, split=None):
-    call(
-        "train",
-        *("--split", split or folder / "data/digits.safetensors"),
-        *("--shards", json.dumps([{"factor": factor, "values": values, "seeds": [0, 1]}])),
-        *("--defaults", json.dumps(DEFAULTS), "--training", json.dumps(TRAINING)),
-        *("--runs-out", folder / f"runs/{shard}.csv", "--solutions-out", folder / f"runs/{shard}.safetensors"),
-    )
+def shard(name, seeds=(0, 1)):
+    """A shard that trains some learning rates."""
+    return described([settings_from({**DEFAULTS, "learning_rate": rate}) for rate in RATES[name]], seeds)
 
 
-def geometry(folder, shard):
-    call(
-        "geometry",
-        *("--split", folder / "data/digits.safetensors", "--runs", folder / f"runs/{shard}.csv"),
-        *("--solutions", folder / f"runs/{shard}.safetensors", "--layers", "fc2", "--pairings", "test_to_train"),
-        *("--sharp-directions", 10, "--root-seed", 1, "--shuffles", 3),
-        *("--geometry-out", folder / f"geometry/{shard}.csv"),
-        *("--directions-out", folder / f"geometry/{shard}.safetensors"),
-    )
+def train(folder, *names, out=None):
+    asked = {"network": NETWORK, "training": TRAINING, "root_seed": 1}
+    shards = {name: shard(name) for name in names}
+    shard_step("sweeps", "train", out or folder / "runs", shards, asked, folder / "data/digits.safetensors")
+
+
+def geometry(folder, name):
+    split, before = folder / "data/digits.safetensors", {"train": folder / "runs"}
+    columns = [*summary.COLUMNS, *summary.NULL_COLUMNS]
+    shard_step("sweeps", "geometry", folder / "geometry", {name: shard(name)}, ANALYSIS, split, before, columns)
 
 
 def nulls(folder):
-    call(
-        "nulls",
-        *("--split", folder / "data/digits.safetensors", "--runs", folder / f"runs/{BASELINE}.csv"),
-        *("--solutions", folder / f"runs/{BASELINE}.safetensors", "--layers", "fc2", "--pairing", "test_to_train"),
-        *("--sharp-directions", 10, "--root-seed", 1, "--shuffles", 3, "--rescalings", 2),
-        *("--nulls-out", folder / f"nulls/{BASELINE}.csv"),
-        *("--curves-out", folder / f"nulls/{BASELINE}.safetensors"),
-    )
+    split, before = folder / "data/digits.safetensors", {"train": folder / "runs"}
+    shards, asked = {BASELINE: shard(BASELINE)}, {**ANALYSIS, "rescalings": 2}
+    shard_step("sweeps", "nulls", folder / "nulls", shards, asked, split, before, controls.COLUMNS)
 
 
 def claims(figures, target):
     call(
         "claims",
         *("--claims", ROOT / "config/claims.yaml", "--schema", ROOT / "workflow/schemas/claims.schema.yaml"),
-        *("--runs", figures / "runs.csv", "--null-runs", figures / "null-runs.csv"),
-        *("--samples", figures / "samples.csv", "--root-seed", 1, "--claims-out", target),
+        *("--study", "sweeps", "--tables", *(figures / f"{name}.csv" for name in ("runs", "null-runs", "samples"))),
+        *("--root-seed", 1, "--claims-out", target),
     )
     return target.read_bytes()
 
 
 def numbers(folder, layer, figures):
-    options = ("--layer", layer, "--pairing", "test_to_train", "--figures-out", figures)
-    call("figure_numbers", "--results", folder, *options)
+    asked, names = {"layers": [layer], "pairings": ["test_to_train"], "root_seed": 1}, ("geometry", "nulls")
+    before = {"train": folder / "runs", **{name: folder / name for name in names}}
+    study_step("sweeps", "figure_numbers", figures, folder, asked, before)
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +130,9 @@ def results(tmp_path_factory):
         folder / "plan.json",
     )
     prepare(folder)
-    train(folder, BASELINE, "baseline", [])
-    train(folder, SWEEP, "learning_rate", [0.05, 100.0, 1e30])
-    for shard in (BASELINE, SWEEP):
-        geometry(folder, shard)
+    for name in (BASELINE, SWEEP):
+        train(folder, name)
+        geometry(folder, name)
     nulls(folder)
     numbers(folder, "fc2", folder.parent / "figures")
     claims(folder.parent / "figures", folder.parent / "figures/claims.json")
@@ -156,33 +147,27 @@ def test_the_plan_names_the_runs_that_the_tables_hold(results):
 
 
 def test_several_shards_in_one_job_give_the_same_files_as_one_job_each(results, tmp_path):
-    shards = {BASELINE: ("baseline", []), SWEEP: ("learning_rate", [0.05, 100.0, 1e30])}
-    described = [{"factor": factor, "values": values, "seeds": [0, 1]} for factor, values in shards.values()]
-    runs, solutions = ([tmp_path / f"{name}.{suffix}" for name in shards] for suffix in ("csv", "safetensors"))
-    call(
-        "train",
-        *("--split", results / "data/digits.safetensors", "--shards", json.dumps(described)),
-        *("--defaults", json.dumps(DEFAULTS), "--training", json.dumps(TRAINING)),
-        *("--runs-out", *runs, "--solutions-out", *solutions),
-    )
-    for path in (*runs, *solutions):
+    train(results, BASELINE, SWEEP, out=tmp_path)
+    for name, suffix in itertools.product((BASELINE, SWEEP), ("csv", "safetensors")):
+        path = tmp_path / f"{name}.{suffix}"
         assert path.read_bytes() == (results / "runs" / path.name).read_bytes(), path
 
 
-def test_shards_without_files_to_go_to_are_refused_before_training(results, tmp_path):
-    with pytest.raises(InputError, match=r"got 2 shards, but \(1, 1\) files to write runs and solutions to"):
-        call(
-            "train",
-            *("--split", results / "data/digits.safetensors", "--defaults", json.dumps(DEFAULTS)),
-            *("--shards", json.dumps([{"factor": "baseline", "values": [], "seeds": [seed]} for seed in (0, 1)])),
-            *("--training", json.dumps(TRAINING)),
-            *("--runs-out", tmp_path / "runs.csv", "--solutions-out", tmp_path / "runs.safetensors"),
-        )
-    assert not list(tmp_path.iterdir())
+def test_every_shard_has_its_two_files_named_after_it_and_there_are_no_others(results, tmp_path):
+    train(results, BASELINE, SWEEP, out=tmp_path)
+    wanted = {f"{name}.{suffix}" for name in (BASELINE, SWEEP) for suffix in ("csv", "safetensors")}
+    assert {path.name for path in tmp_path.iterdir()} == wanted
+
+
+def test_every_table_of_a_step_has_run_settings_seed_and_end_before_its_numbers(results):
+    for step, names in {"runs": (BASELINE, SWEEP), "geometry": (BASELINE, SWEEP), "nulls": (BASELINE,)}.items():
+        for name in names:
+            table = rows(results / f"{step}/{name}.csv")
+            assert list(table[0])[: len(DEFAULTS) + 3] == ["run", *settings_from(DEFAULTS), "seed", "ended"]
 
 
 def test_a_diverged_run_is_a_row_without_geometry(results):
-    reasons = {row["run"]: row["stop_reason"] for row in rows(results / f"runs/{SWEEP}.csv")}
+    reasons = {row["run"]: row["ended"] for row in rows(results / f"runs/{SWEEP}.csv")}
     assert sorted(reasons.values()) == ["budget", "budget", "converged", "converged", "diverged", "diverged"]
     analysed = {row["run"] for row in rows(results / f"geometry/{SWEEP}.csv")}
     assert analysed == {run for run, reason in reasons.items() if reason != "diverged"}
@@ -220,13 +205,23 @@ def test_means_in_the_figures_are_those_of_the_tables(results):
 
 
 def draw(results, figure, target):
-    tables = OVERVIEW.get(figure, [f"{figure}-{table}.csv" for table in FACTOR_TABLES])
-    paths = [results.parent / "figures" / table for table in tables]
-    call("draw", figure, "--numbers", *paths, "--svg-out", target / "f.svg", "--png-out", target / "f.png")
+    drawn = FIGURES[figure]
+    paths = [results.parent / "figures" / table for table in drawn.tables]
+    words = ("--words", *drawn.words) if drawn.words else ()
+    options = ("--study", "sweeps", "--function", drawn.function, *words)
+    call("draw", figure, *options, "--numbers", *paths, "--svg-out", target / "f.svg", "--png-out", target / "f.png")
     return (target / "f.svg").read_bytes(), (target / "f.png").read_bytes()
 
 
-@pytest.mark.parametrize("figure", ["learning_rate", *OVERVIEW])
+def test_there_is_a_figure_of_the_sweep_and_one_of_every_kind_over_all_runs():
+    overview = {"codeterminants", "duality", "estimate", "layers", "nulls", "predictors", "size", "verdicts"}
+    assert {name: drawn.function for name, drawn in FIGURES.items()} == {
+        "learning_rate": "factor",
+        **{name: name for name in overview},
+    }
+
+
+@pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_is_drawn_in_both_formats_and_to_the_same_bytes_again(results, figure, tmp_path):
     svg, png = draw(results, figure, tmp_path / "one")
     assert svg.startswith(b"<?xml")
@@ -318,7 +313,7 @@ def test_ones_own_images_are_prepared_and_recorded_as_the_config_asks_for_them(t
     config["defaults"] = {**config["defaults"], "train_size": 100}
     config["sweeps"] = {"width": [30]}
     given = {name: value for name, value in written["parameters"].items() if value is not None}
-    assert given == expected_parameters(config, [])["prepare_data"]
+    assert given == Jobs.of(config).jobs["prepare_data"].parameters
 
 
 def test_without_images_of_ones_own_the_recorded_folder_is_that_of_the_default_config(tmp_path):

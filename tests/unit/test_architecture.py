@@ -13,17 +13,19 @@ import yaml
 FLOORS = [
     "errors",
     "device",
+    "purposes",
     "ledger",
     "files",
-    "factors",
     "streams",
     "environment",
     "records",
     "provenance",
     "commandline",
     "data",
-    "plan",
+    "runs",
+    "layers",
     "learners",
+    "study",
     "config",
     "networks",
     "resnet",
@@ -36,10 +38,14 @@ FLOORS = [
     "duality",
     "instrument",
     "claims",
+    "pages",
     "figures",
     "audit",
     "crate",
 ]
+
+DECLARED = ("contract", "discovery", "plan", "jobs", "schema")
+"""What every run of Snakemake and every audit reads of the frame, before any package is there."""
 
 
 def modules(root):
@@ -50,11 +56,17 @@ def floor(root, path):
     return path.relative_to(root / "src/awduality").parts[0].removesuffix(".py")
 
 
-def imports(path):
+def code_of_studies(root):
+    return sorted(path for path in (root / "studies").rglob("*.py") if not path.name.startswith("test_"))
+
+
+def imports(path, package="awduality"):
+    """The modules of a package that a file imports anywhere: at its top, in functions, for type checkers."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [f"{node.module}.{a.name}" for a in node.names] if getattr(node, "module", "") == package else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name for name in names if name and name.startswith("awduality."))
+        yield from (name for name in names if name and name.startswith(f"{package}."))
 
 
 def test_every_module_has_a_floor(root):
@@ -69,6 +81,39 @@ def test_imports_go_down_the_floors_and_never_up(root):
             assert FLOORS.index(name.split(".")[1]) <= FLOORS.index(floor(root, path)), f"{path.name} imports {name}"
 
 
+def test_no_module_of_the_library_imports_a_study(root):
+    for path in modules(root):
+        assert not list(imports(path, "studies")), path
+
+
+def test_a_study_imports_the_library_and_itself_and_never_another_study(root):
+    for path in code_of_studies(root):
+        if path.parent.parent.name != "studies":
+            continue  # conftest.py, which is for tests
+        assert {name.split(".")[1] for name in imports(path, "studies")} <= {path.parent.name}, path
+
+
+def test_scripts_and_rules_know_no_study_by_name(root):
+    for path in (*(root / "scripts").glob("*.py"), *(root / "workflow/rules").glob("*.smk"), root / "Snakefile"):
+        assert not re.search(r"^\s*(from|import) studies\b", path.read_text(), re.M), path
+
+
+def test_what_is_read_before_every_run_needs_the_standard_library_alone(root):
+    """Against an interpreter without any package: the frame's declarations and every study's."""
+    named = [f"awduality.study.{name}" for name in DECLARED]
+    named += [f"studies.{path.parent.name}.study" for path in (root / "studies").glob("*/study.py")]
+    check = f"import importlib, sys; sys.path[:0] = {[str(root / 'src'), str(root)]!r}\n"
+    check += f"for name in {named!r}: importlib.import_module(name)\n"
+    check += "from awduality.study.discovery import study, study_names\nfor name in study_names(): study(name)"
+    subprocess.run([sys.executable, "-I", "-S", "-c", check], check=True)
+
+
+@pytest.mark.parametrize("name", ["step", "tables"])
+def test_what_steps_are_run_by_carries_numbers_about_and_computes_none(root, name):
+    below = {found.split(".")[1] for found in imports(root / f"src/awduality/study/{name}.py")}
+    assert below <= {"files", "commandline", "streams", "runs", "study", "data"}  # data: the split, when a step asks
+
+
 def test_scripts_import_from_modules_so_that_a_steps_code_can_be_found(root):
     for path in (root / "scripts").glob("*.py"):
         assert not re.search(r"^\s*(from awduality import|import awduality$)", path.read_text(), re.M), path
@@ -79,6 +124,8 @@ def test_modules_and_scripts_are_short(root):
         assert len(path.read_text().splitlines()) <= 300, path
     for path in (root / "scripts").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 80, path
+    for path in code_of_studies(root):
+        assert len(path.read_text().splitlines()) <= 300, path
 
 
 def test_importing_the_package_imports_nothing_else(root):

@@ -132,8 +132,6 @@ def test_the_default_config_may_be_named_explicitly(default, schema):
 def test_the_default_config_agrees_with_the_schemas_defaults(default, schema):
     def leaves(properties, values):
         for key, entry in properties.items():
-            if key == "learners":
-                continue  # a study has no defaults
             if "properties" in entry and key != "sweeps":
                 yield from leaves(entry["properties"], values[key])
             elif key != "sweeps":

@@ -2,13 +2,14 @@ import copy
 
 import pytest
 import yaml
-from awduality.plan import plan
 from hypothesis import given
 from hypothesis import strategies as st
 
 from awduality.config import resolve
 from awduality.errors import InputError
-from awduality.learners import canonical_settings, learner_plan, learner_shards, plan_of, shards_of
+from awduality.learners import SETTINGS, canonical_settings
+from awduality.study.discovery import study as declared
+from awduality.study.plan import plan, shards
 
 STUDIES = ("digits-learners", "mnist-learners")
 SETTING = {"algorithm": "dpsgd", "mixing": "ring", "learners": 5, "learning_rate": 1, "total_batch": 100, "noise": 0.1}
@@ -39,13 +40,13 @@ def study(resolved, overlay):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_run_of_a_study_is_planned_once(root, resolved, name):
     config = resolved(read(root, f"config/{name}.yaml"))
-    ids = [run["id"] for run in learner_plan(config)["runs"]]
+    ids = [run["id"] for run in plan(config)["runs"]]
     assert len(ids) == len(set(ids))
-    assert {run["shard"] for run in learner_plan(config)["runs"]} == {shard.name for shard in learner_shards(config)}
+    assert {run["shard"] for run in plan(config)["runs"]} == set(shards(config))
 
 
 def test_the_study_on_mnist_has_at_most_200_trainings(root, resolved):
-    assert len(learner_plan(resolved(read(root, "config/mnist-learners.yaml")))["runs"]) <= 200
+    assert len(plan(resolved(read(root, "config/mnist-learners.yaml")))["runs"]) <= 200
 
 
 def test_what_an_algorithm_does_not_use_is_not_part_of_its_settings():
@@ -68,7 +69,7 @@ def test_what_an_algorithm_does_not_use_is_not_part_of_its_settings():
 def test_a_run_that_several_experiments_ask_for_is_trained_once_and_names_them_all(study):
     experiments = study["learners"]["experiments"]
     experiments["extreme"] = {**experiments["large"], "seeds": 8}
-    runs = learner_plan(study)["runs"]
+    runs = plan(study)["runs"]
     shared = [run for run in runs if run["settings"]["total_batch"] == 400]
     assert len(shared) == 2 * 2 * 8
     assert all(("large" in run["experiments"]) == (run["seed"] < 5) for run in shared)
@@ -76,10 +77,10 @@ def test_a_run_that_several_experiments_ask_for_is_trained_once_and_names_them_a
 
 
 def test_another_experiment_moves_no_run_to_another_shard(study):
-    before = {run["id"]: run["shard"] for run in learner_plan(study)["runs"]}
+    before = {run["id"]: run["shard"] for run in plan(study)["runs"]}
     more = copy.deepcopy(study)
     more["learners"]["experiments"]["mixings"] = {**study["learners"]["experiments"]["large"], "learning_rate": [0.3]}
-    after = {run["id"]: run["shard"] for run in learner_plan(more)["runs"]}
+    after = {run["id"]: run["shard"] for run in plan(more)["runs"]}
     assert before.items() < after.items()
 
 
@@ -87,14 +88,23 @@ def test_another_experiment_moves_no_run_to_another_shard(study):
 def test_shards_split_the_seeds_of_a_setting_without_loss(seeds, size):
     experiment = {name: [value] for name, value in SETTING.items()} | {"steps": 60, "seeds": seeds, "noise": []}
     config = {"seeds_per_shard": size, "learners": {"experiments": {"large": experiment}}}
-    assert [seed for shard in learner_shards(config) for seed in shard.seeds] == list(range(seeds))
+    found = shards(config)
+    assert [run.seed for runs in found.values() for run in runs] == list(range(seeds))
+    assert all(len(runs) <= size for runs in found.values())
 
 
-def test_plans_of_both_kinds_of_config_come_from_one_place(root, resolved, study):
-    sweeps = resolved({})
-    assert plan_of(sweeps) == plan(sweeps)
-    assert plan_of(study) == learner_plan(study)
-    assert {shard.name for shard in shards_of(sweeps)} == {run["shard"] for run in plan(sweeps)["runs"]}
+def test_plans_and_shards_of_both_kinds_of_config_come_from_one_place_and_agree(resolved, study):
+    for config, asking in ((resolved({}), "width"), (study, "large")):
+        found = plan(config)
+        assert set(found) == {"runs"}
+        planned = [(run["shard"], run["id"]) for run in found["runs"]]
+        assert planned == [(name, run.id) for name, runs in shards(config).items() for run in runs]
+        assert any(asking in run["experiments"] for run in found["runs"])
+
+
+def test_the_declaration_names_the_settings_of_the_library_in_their_order_and_types():
+    assert {name: setting.kind for name, setting in declared("learners").settings.items()} == dict(SETTINGS)
+    assert list(declared("learners").settings) == list(SETTINGS)
 
 
 def test_a_study_gets_nothing_of_what_only_sweeps_use(study):
@@ -102,8 +112,15 @@ def test_a_study_gets_nothing_of_what_only_sweeps_use(study):
 
 
 def test_a_study_that_also_sweeps_factors_is_refused(resolved, overlay):
-    with pytest.raises(InputError, match="a study of learners has no sweeps, training: make a config for either"):
-        resolved({**overlay, "sweeps": {"width": [10]}, "training": {"target_loss": 0.1}})
+    message = "sweeps: the config names 2 studies, learners, sweeps: make a config for each"
+    for also in ({}, {"training": {"target_loss": 0.1}}):
+        with pytest.raises(InputError, match=message):
+            resolved({**overlay, "sweeps": {"width": [10]}, **also})
+
+
+def test_what_only_sweeps_use_is_no_key_of_a_study(resolved, overlay):
+    with pytest.raises(InputError, match="unknown key 'training'"):
+        resolved({**overlay, "training": {"target_loss": 0.1}})
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_the_mapping_from_addresses_to_numbers_never_changes():
 
 
 def test_an_unknown_purpose_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="purposes are init, order"):
+    with pytest.raises(InputError, match="<study>/<purpose>, or one of init, order"):
         stream(1, "shuffle", 0)
 
 

@@ -6,21 +6,22 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
-from awduality.config import resolve
+from awduality.config import resolve_file
 from awduality.files import read_table
-from awduality.learners import plan_of
+from awduality.study.discovery import DEFAULT, size_files, study_names
+from awduality.study.jobs import Jobs
+from awduality.study.plan import plan
 from studies.sweeps.study import sweep_values
 from tests.settings import COMMITTED, SHIPPED
 
-SCHEMA = "workflow/schemas/config.schema.yaml"
 SHARED = ["all", "plan", "prepare_data", "claims", "draw", "origin", "provenance", "seal", "total"]
 SWEEPS = ["train", "geometry", "nulls", "figure_numbers"]
-STUDY = ["train_learners", "learner_geometry", "learner_numbers", "surface"]
+STUDY = ["train_learners", "learner_geometry", "learner_numbers", "determinants", "surface"]
 
 
 def jobs(output):
@@ -38,10 +39,44 @@ def test_every_shipped_config_has_a_complete_dag(tree, snakemake, config):
     assert counts[steps[0]] == counts[steps[1]] > 1
 
 
-def test_plain_snakemake_runs_the_default_config_on_all_cores(tree, snakemake):
-    output = snakemake(tree, "--dry-run").stdout
-    assert "results/digits/runs/baseline-0.csv" in output
-    assert jobs(output)["train"] == 10
+def rule_counts(root, size):
+    """Rule → jobs of every study's config of a size; those of the main paper's have no prefix."""
+    found = Counter({"all": 1})
+    for name, path in size_files(size).items():
+        declared = Jobs.of(resolve_file(root, path)[0])
+        rules = {job: step.name for step in declared.study.steps for job in declared.jobs_of(step)}
+        for job in declared.jobs:
+            rule = rules.get(job, "draw" if job.startswith("draw-") else job)
+            found[rule if name == DEFAULT else f"{name}_{rule}"] += 1
+    return {**found, "total": found.total()}
+
+
+def test_plain_snakemake_runs_the_quick_size_of_every_study(tree, snakemake, root):
+    output = snakemake(tree, "--dry-run", "--printshellcmds").stdout
+    assert "--out results/digits/runs " in output
+    counts = jobs(output)
+    assert counts["train"] == 10
+    assert counts == rule_counts(root, "quick")
+    for name in study_names():
+        assert name == DEFAULT or counts[f"{name}_plan"] == counts[f"{name}_seal"] == 1
+
+
+def test_the_full_size_of_every_study_is_asked_for_in_a_word(tree, snakemake, root):
+    output = snakemake(tree, "--dry-run", "--printshellcmds", "--config", "size=full").stdout
+    assert "--out results/mnist/runs " in output
+    assert jobs(output) == rule_counts(root, "full")
+
+
+def test_a_size_that_no_study_has_is_refused(tree, snakemake):
+    done = snakemake(tree, "--dry-run", "--config", "size=huge", check=False)
+    assert done.returncode != 0
+    assert "size: got 'huge', wanted full or quick, as in --config size=full" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_with_a_config_there_are_the_jobs_of_its_study_alone(tree, snakemake):
+    counts = jobs(snakemake(tree, "--dry-run", "--configfile", "config/smoke.yaml").stdout)
+    assert not [name for name in counts if name.startswith(tuple(f"{study}_" for study in study_names()))]
 
 
 def test_the_target_figures_asks_for_every_figure(tree, snakemake):
@@ -86,6 +121,11 @@ def test_a_job_runs_the_environments_own_python(tree, snakemake):
         ("name: mine\nsweeps: {momentum: [0.9]}", "sweeps: unknown key 'momentum'"),
         ("name: mine\nsweeps: {train_size: [9000]}", "needs 9000 training samples"),
         ("seeds: 3", "give it a name of its own"),
+        (
+            "name: mine\nsweeps: {width: [10]}\nlearners: {width: 30}",
+            "the config names 2 studies, learners, sweeps: make a config for each",
+        ),
+        ("name: mine\nlangevine: {experiments: {}}", "unknown key 'langevine'"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused_before_anything_runs(tree, snakemake, overlay, message):
@@ -97,20 +137,19 @@ def test_a_config_that_cannot_be_used_is_refused_before_anything_runs(tree, snak
 
 
 def test_values_on_the_command_line_are_an_overlay_too(tree, snakemake):
-    output = snakemake(tree, "--dry-run", "--config", "name=quick", "seeds=1").stdout
-    assert "results/quick/plan.json" in output
+    output = snakemake(tree, "--dry-run", "--printshellcmds", "--config", "name=quick", "seeds=1").stdout
+    assert "--plan-out results/quick/plan.json" in output
 
 
-def test_all_shards_may_be_trained_in_one_job_without_another_name(tree, snakemake):
+def test_all_shards_may_be_trained_in_one_job_without_another_name(tree, snakemake, root):
     output = snakemake(tree, "--dry-run", "--printshellcmds", "--config", "train_together=True").stdout
     counts = jobs(output)
-    assert (counts["train_together"], counts["geometry"]) == (1, 10)
-    assert "train" not in counts
-    command = next(shlex.split(line) for line in output.splitlines() if "python scripts/train.py" in line)
+    assert (counts["train"], counts["geometry"]) == (1, 10)
+    (command,) = [shlex.split(line) for line in output.splitlines() if "python -m studies.sweeps.train " in line]
     described = json.loads(command[command.index("--shards") + 1])
-    first = command.index("--runs-out") + 1
-    names = [Path(path).stem for path in command[first : first + len(described)]]
-    assert names == [f"{shard['factor']}-0" for shard in described]  # the digits have one block of seeds
+    declared = Jobs.of(resolve_file(root, "config/config.yaml")[0])
+    assert list(described) == [f"{factor}-0" for factor in ("baseline", *declared.config["sweeps"])]
+    assert described == declared.described(declared.shards)
 
 
 def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake):
@@ -122,11 +161,10 @@ def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake)
 
 @pytest.mark.parametrize("name", COMMITTED)
 def test_the_committed_numbers_are_those_of_the_shipped_config(root, name):
-    default, schema = (yaml.safe_load((root / p).read_text()) for p in ("config/config.yaml", SCHEMA))
-    overlay = {} if name == "digits" else yaml.safe_load((root / f"config/{name}.yaml").read_text())
-    config = resolve(default, overlay, schema)
+    config, _ = resolve_file(root, f"config/{'config' if name == 'digits' else name}.yaml")
+    assert config["name"] == name
     rows = read_table(root / f"figures/{name}/runs.csv")
-    assert {row["run"] for row in rows} == {run["id"] for run in plan_of(config)["runs"]}
+    assert {row["run"] for row in rows} == {run["id"] for run in plan(config)["runs"]}
     for factor in config.get("sweeps", {}):
         rows = read_table(root / f"figures/{name}/{factor}-gap.csv")
         assert [float(row["value"]) for row in rows] == sweep_values(config, factor)
@@ -141,10 +179,10 @@ def test_every_rule_has_a_docstring_a_log_and_a_software_definition(root):
     for path in (root / "workflow/rules").glob("*.smk"):
         text = path.read_text()
         assert text.startswith('"""'), path
-        for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
+        for block in re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:]:
             name, body = block.partition(":")[::2]
             assert body.lstrip().startswith('"""'), name
             if "shell:" in body:
                 assert "log:" in body, name
                 assert "conda:" in body, name
-                assert "| tee {log}" in body, name
+                assert "> {log} 2>&1" in body, name

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awduality.claims.report import HEADLINES, Verdicts, first_layer
+from awduality.claims.report import HEADLINES, Verdicts, first_layer, short
 from awduality.study.discovery import study, study_of
 
 WIDTH = 100
 _LEAST = 24  # characters for the words of a claim, however long the effects are
-_SHORT = {"not distinguishable from the null": "as the null"}
 _PAPER = {test: words for tests in HEADLINES.values() for test, words in tests.items()}
 
 
@@ -40,10 +39,7 @@ def headlines(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]
     words = {name: str(row["headline"]) for name, row in rows.items() if row.get("headline")}
     words = words or {name: text for name, text in _PAPER.items() if name in rows}
     verdicts = Verdicts(rows)
-    return [
-        (text, _SHORT.get(verdicts.verdict(name), verdicts.verdict(name)), verdicts.effect(name))
-        for name, text in words.items()
-    ]
+    return [(text, short(verdicts, name), verdicts.effect(name)) for name, text in words.items()]
 
 
 def judged_in(config: Mapping[str, Any]) -> Judged | None:

@@ -186,7 +186,7 @@ def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]
             shown = {name: studies[f"{name}-learners"] for name in configs if f"{name}-learners" in studies}
         cells = [[f"`{claim}`"], list(tests.values())]
         for name in configs:
-            cells.append([_short(shown[name], test) for test in tests] if name in shown else ["not run"])
+            cells.append([short(shown[name], test) for test in tests] if name in shown else ["not run"])
         last = list(shown)[-1:]
         note = f" ({last[0]})" if last != list(configs)[-1:] and last else ""
         cells.append([f"{shown[name].effect(test)}{note}" for name in last for test in tests])
@@ -207,7 +207,8 @@ def with_results(text: str, table: str) -> str:
     return f"{before}{_START}{table}{_END}{after}"
 
 
-def _short(verdicts: Verdicts, name: str) -> str:
+def short(verdicts: Verdicts, name: str) -> str:
+    """A verdict in at most three words."""
     words = verdicts.verdict(name)
     return {"not distinguishable from the null": "as the null"}.get(words, words)
 

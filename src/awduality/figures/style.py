@@ -83,9 +83,11 @@ def draw_nothing(reason: str) -> Figure:
 
 
 def describe(row: Mapping[str, Any] | pd.Series) -> str:
-    """Which results a row belongs to: ``digits, layer fc2, pairs test → train``; ``mnist-confirm: mnist, …``."""
-    words = row["config"] if row["config"] == row["dataset"] else f"{row['config']}: {row['dataset']}"
-    words += f", layer {row['layer']}"
+    """Which results a row belongs to, as far as it says: ``mine: digits, layer fc2, pairs test → train``."""
+    words = str(row["config"])
+    if "dataset" in row and row["dataset"] != row["config"]:
+        words += f": {row['dataset']}"
+    words += f", layer {row['layer']}" if "layer" in row else ""
     return words + (f", pairs {row['pairing'].replace('_to_', ' → ')}" if "pairing" in row else "")
 
 

@@ -114,6 +114,7 @@ class Study:
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
+    page: str = ""  # where its page is; by default README.md in its folder, if that has a template
     cost: Mapping[str, str] = field(default_factory=dict)  # size → how long it takes on two cores, as measured
     keys: Sequence[str] = ()  # top-level keys of its configs, where they are not one section with the study's name
     smallest: Callable[[Config], int] = lambda config: int(config["data"]["pool"]["count"])  # with every class: samples

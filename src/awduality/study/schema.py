@@ -85,7 +85,7 @@ def _list_schema(setting: Setting) -> dict[str, Any]:
     return {
         "type": "array",
         "minItems": least,
-        "uniqueItems": True,
+        "uniqueItems": not setting.many,
         "items": value,
         "description": value["description"],
     }

@@ -101,7 +101,8 @@ class Results:
     def rows(self, step: str) -> list[dict[str, str]]:
         """All rows of a step, shard by shard, every cell as text."""
         place = self.steps[step]
-        return [row for shard in self.shards for row in read_table(place / f"{shard}.csv")]
+        files = (place / f"{shard}.csv" for shard in self.shards)  # a step for one group of shards has some of them
+        return [row for file in files if file.is_file() for row in read_table(file)]
 
     def frame(self, step: str) -> pd.DataFrame:
         """All rows of a step as a data frame, numbers to the last bit; ids stay text."""
