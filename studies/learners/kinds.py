@@ -79,7 +79,7 @@ class OfAlgorithms(TwoSided):
         """The algorithm."""
         return selection_in_words(claim.options[name])
 
-    def no_rows(self, claim: Claim, tables: Tables, sides: Sequence[Side]) -> None:
+    def missing(self, claim: Claim, tables: Tables, sides: Sequence[Side]) -> None:
         """A config without one of the algorithms has no runs for the claim."""
         del claim, tables, sides
 

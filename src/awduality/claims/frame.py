@@ -19,6 +19,7 @@ from awduality.claims.rows import (
     columns_of,
     counted,
     interval_row,
+    no_rows,
     row_problems,
     rows_in_words,
     rows_of,
@@ -56,7 +57,7 @@ class OfRows(Kind):
         if seeds >= self.least_seeds:
             return None
         rows = self.rows(claim, tables)
-        return too_few(seeds, rows, self.least_seeds) if len(rows) else None
+        return too_few(seeds, rows, self.least_seeds) if len(rows) else no_rows(claim, tables)
 
 
 class Largest(Kind):

@@ -57,6 +57,15 @@ def rows_of(claim: Claim, tables: Tables) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
+def no_rows(claim: Claim, tables: Tables) -> str | None:
+    """Why a claim has no rows, where it names experiments that the config has none of; None where that is not why."""
+    table, names = tables[table_of(claim)], claim.options.get("experiments", [])
+    known = dict.fromkeys(name for asked in table["experiments"].dropna() for name in asked.split()) if names else {}
+    if not names or set(names) & set(known):
+        return None
+    return f"no runs of the experiments {listed(names)} in this config, only of {listed(known)}"
+
+
 def asked_for(rows: pd.DataFrame, experiments: Sequence[str]) -> pd.DataFrame:
     """The rows of runs that any of the experiments asks for."""
     asked = rows["experiments"].fillna("").str.split()

@@ -59,7 +59,7 @@ class Share(TwoSided):
         rows = self.rows(claim, tables)
         sides = [self.side(claim, rows, name) for name in (OF, AGAINST)]
         if any(side.rows.empty for side in sides):
-            return self.no_rows(claim, tables, sides)
+            return self.missing(claim, tables, sides)
         settings = self.setting(tables, rows)
         for side in sides:
             if settings and len(found := side.rows.drop_duplicates(settings)) > 1:

@@ -22,6 +22,7 @@ from awduality.claims.rows import (
     chosen,
     columns_of,
     interval_row,
+    no_rows,
     row_problems,
     rows_in_words,
     selection_in_words,
@@ -76,12 +77,12 @@ class TwoSided(OfRows):
         """One side for a reader."""
         return selection_in_words(claim.options[name])
 
-    def no_rows(self, claim: Claim, tables: Tables, sides: Sequence[Side]) -> str | None:
+    def missing(self, claim: Claim, tables: Tables, sides: Sequence[Side]) -> str | None:
         """Why a side has no rows; None where the config has none of the kind."""
         rows = self.rows(claim, tables)
+        if rows.empty:
+            return no_rows(claim, tables)
         names = [name for name, side in zip((OF, AGAINST), sides, strict=True) if side.rows.empty]
-        if rows.empty or not names:
-            return None
         return f"no rows with {' nor with '.join(self.side_in_words(claim, name) for name in names)}"
 
 
@@ -130,7 +131,7 @@ class Compared(TwoSided):
         rows = self.rows(claim, tables)
         first, second = (self.side(claim, rows, name) for name in (OF, AGAINST))
         if first.rows.empty or second.rows.empty:
-            return self.no_rows(claim, tables, (first, second))
+            return self.missing(claim, tables, (first, second))
         pairs = self.pairs(claim, tables, first.rows, second.rows)
         if pairs.one.empty:
             return self.no_pairs(claim)
@@ -244,7 +245,7 @@ class Contrast(Compared):
             sides = [self.side(claim, here, name) for name in (OF, AGAINST)]
             if any(side.rows.empty for side in sides):
                 words = selection_in_words(part)
-                return f"no rows of one of the sides where {words}" if len(rows) else None
+                return f"no rows of one of the sides where {words}" if len(rows) else no_rows(claim, tables)
             found.append(self.pairs(claim, tables, sides[0].rows, sides[1].rows))
         means = [pairs.by_seed(pairs.values) for pairs in found]
         values = (means[0] - means[1]).dropna().sort_index()

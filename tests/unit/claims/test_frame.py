@@ -13,6 +13,8 @@ from statsmodels.stats.weightstats import DescrStatsW
 from awduality.errors import InputError
 from tests.unit.claims.companion import RATES, SEEDS, entry, per_seed, quantity, row, runs, verdicts
 
+pytestmark = pytest.mark.filterwarnings("ignore:Precision loss occurred")  # seeds that are all but equal
+
 
 @pytest.fixture
 def table(rng):
@@ -89,6 +91,15 @@ def test_only_converged_runs_count_unless_all_are_asked_for(table):
     assert (found["n"], found["excluded"], found["seeds"]) == (29, 7, 5)
     assert (every["n"], every["excluded"], every["seeds"]) == (35, 1, 6)
     assert every["statistic"].endswith(", all runs")
+
+
+def test_experiments_that_the_config_has_none_of_are_named(table):
+    left = table[table["seed"] % 2 == 1]
+    reason = "no runs of the experiments side in this config, only of main"
+    compared = {"kind": "compared", "of": {"arm": "none"}, "against": {"arm": "minibatch"}, "quantity": quantity("v")}
+    for statistic in (MEAN, compared, {**compared, "kind": "contrast", "between": [{"rate": 0.1}, {"rate": 0.2}]}):
+        found = row(left, {**statistic, "experiments": ["side"]})
+        assert (found["verdict"], found["reason"]) == ("not tested", reason)
 
 
 def test_two_seeds_are_too_few(table):
