@@ -182,6 +182,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
+FORMS = ("grid",)
+"""Keys of the file that state claims in a way of this study's own."""
+
+
 def further_claims(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The grid of a file of claims: for every factor and measure, the trend of the measure along the sweep."""
     grid = content.get("grid", {"factors": {}})

@@ -17,7 +17,6 @@ def made(tmp_path_factory):
     shutil.copytree(tree / "studies/_template", tree / "studies/mine")
     commit(tree, "A study of my own")
     run_snakemake(tree, *MINE)
-    commit(tree, "Its figures")
     return tree
 
 

@@ -10,14 +10,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from awduality.duality.rounding import ROUNDING_ERRORS
 from awduality.files import sha256
 
 TOLERANCE = 1e-5
 """Largest deviation of a number, relative to the largest of its column or array: see docs/provenance.md for what was
 measured with other numbers of threads and the kernels of other processors."""
 ROUNDING = 1e-9
-"""Absolute, for columns of rounding errors (``…_error…``), which no two machines share."""
-RATES = ("train_error", "test_error", "last_test_error", "learner_test_error")  # not of rounding
+"""Absolute, for columns of rounding errors (``ROUNDING_ERRORS``), which no two machines share."""
 DETERMINED = 1e-8
 """Directions with a smaller eigenvalue, relative to the largest, turn within their null space with every rounding."""
 ARBITRARY = ("sharp_part_random",)
@@ -66,7 +66,7 @@ def _tables(recorded: Path, again: Path) -> Iterator[Deviation]:
             except ValueError:
                 yield math.inf, f"column {one[0]}: {_first(one, other)}"
             else:
-                yield _near(before, now, f"column {one[0]}", "_error" in one[0] and one[0] not in RATES)
+                yield _near(before, now, f"column {one[0]}", one[0] in ROUNDING_ERRORS)
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -115,7 +115,8 @@ def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any], registry:
     found: list[Claim] = []
     if not problems:
         found = [claim_from(entry) for entry in [*content["claims"], *registry.further(content)]]
-        problems = [*registry.problems(content), *_contradictions(content, found, registry)]
+        problems = [*_of_no_study(content, registry), *registry.problems(content)]
+        problems += _contradictions(content, found, registry)
     if problems:
         raise InputError("the claims cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return Claims(content["level"], found)
@@ -194,6 +195,12 @@ def _of_statistic(
     for part in kind.needs:
         if part not in given:
             yield f"{where}: kind {statistic['kind']!r} needs {part!r}"
+
+
+def _of_no_study(content: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    """Claims that the file states in a way that its study does not take in."""
+    if "grid" in content and "grid" not in registry.forms:
+        yield "grid: this study has no claims of this form: state them one by one, under claims"
 
 
 def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim], registry: Registry) -> Iterator[str]:

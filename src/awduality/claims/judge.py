@@ -11,7 +11,7 @@ import pandas as pd
 
 from awduality.claims.catalogue import Claim, Claims, did_you_mean, read_claims
 from awduality.claims.frame import Largest, Mean, Slope
-from awduality.claims.kind import Kind, Measured, Registry, Row, Tables, Untested, whole
+from awduality.claims.kind import Kind, Measured, Registry, Row, Tables, Untested
 from awduality.claims.ordered import Rank, Trend
 from awduality.claims.shares import Share
 from awduality.claims.sides import Compared, Contrast
@@ -36,25 +36,26 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 """The kinds of statistic that every study has."""
 
 
+_OWN: Mapping[str, str] = MappingProxyType(
+    {"paper": "PAPER", "forms": "FORMS", "further": "further_claims", "problems": "problems", "parts": "parts"}
+)
+"""Fields of the registry, and what a study's module calls them."""
+
+
 def kinds_of(name: str) -> Registry:
     """The kinds of a study's claims, the frame's and its own, and what else its module ``kinds.py`` says of claims.
 
     That module has ``KINDS``, by name, of which one may take the place of the frame's; and if need be ``PAPER``, the
-    claims of the paper, ``further_claims`` and ``problems``, for claims that its file states in a way of its own, and
-    ``parts``, for tables that are judged part by part: see ``Registry``.
+    claims of the paper; ``FORMS``, ``further_claims`` and ``problems``, for claims that its file states in a way of its
+    own; ``parts``, for tables that are judged part by part: see ``Registry``.
     """
     declared = study(name)
     own = module(name, "kinds") if (ROOT / FOLDER / name / "kinds.py").is_file() else None
-    rest = {
-        field: getattr(own, said)
-        for field, said in (("paper", "PAPER"), ("further", "further_claims"), ("problems", "problems"))
-        if hasattr(own, said)
-    }
+    rest = {field: getattr(own, said) for field, said in _OWN.items() if hasattr(own, said)}
     return Registry(
         {**KINDS, **getattr(own, "KINDS", {})},
         declared.settings,
         declared.experiments,
-        parts=getattr(own, "parts", whole),
         **rest,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,7 +147,8 @@ class Registry:
     settings: Mapping[str, Setting] = field(default_factory=dict)  # what its runs differ in
     experiments: Mapping[str, str] = field(default_factory=dict)  # those that claims may name; none: any
     paper: Mapping[str, str] = field(default_factory=dict)  # claims of the paper, beside those that the file names
-    further: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] = lambda _: ()  # content → entries of claims
+    forms: Collection[str] = ()  # keys of the file that state claims in a way of the study's own
+    further: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]] = lambda _: ()  # content → entries of such
     problems: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()  # of what the content states in its own way
     parts: Parts = whole
 

@@ -1,6 +1,5 @@
 """Verdicts on tables of runs whose effects are known, since they were put there."""
 
-import gc
 import json
 import math
 from dataclasses import replace
@@ -526,16 +525,7 @@ def test_a_single_seed_is_not_tested_against_rivals_either(ranked):
     assert verdict(rank("poor", ["best"]), ranked[ranked["seed"] == 0]) == "not tested"
 
 
-@pytest.fixture
-def _cheap_collection():
-    """Statsmodels collects garbage in every call; freezing what is there makes that cheap."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_cheap_collection")
 def test_without_any_effect_one_family_in_twenty_has_a_verdict(rng):
     count, level, names = 1_000, 0.05, list("abc")
     runs = table(lambda s, seed: dict.fromkeys(names, 0.0), seeds=5)

@@ -1,7 +1,6 @@
 """Verdicts on studies with several learners, on tables whose effects were put there."""
 
 import copy
-import gc
 import json
 import math
 import shutil
@@ -539,16 +538,7 @@ FAMILY = ("large/trace", "extreme/noise-test-error", "extreme/converged", "mixin
 FAMILY += tuple(f"extreme/{part}" for part in COURSE_CLAIMS)
 
 
-@pytest.fixture
-def _cheap_collection():
-    """Statsmodels collects garbage in every call; freezing what is there makes that cheap."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_cheap_collection")
 def test_without_any_effect_one_family_in_twenty_has_a_verdict(shipped, schema, rng):
     """A claim of every kind, and all that compare what was chosen; SSGD* is the same at every σ₀."""
     draws, wrong = 100, 0
