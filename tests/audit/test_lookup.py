@@ -18,7 +18,7 @@ def test_a_figure_is_traced_to_its_data_seeds_code_and_commit(finished):
     record = json.loads((finished / RECORDS / "train-baseline-0.json").read_text())
     for words in (
         "figure size of smoke, id ",
-        "drawn by draw-size\n  $ python scripts/draw.py size --study sweeps --function size --numbers figures/smoke/runs.csv",
+        "drawn by draw-size\n  $ python scripts/draw.py size --study sweeps --function size --numbers ",
         "from figures/smoke/runs.csv  sha256 " + sha256(finished / FIGURES / "runs.csv")[:12],
         "seeds 0, 1 of root seed 1",
         "from sklearn.datasets.load_digits (pixels)",

@@ -12,13 +12,13 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from awduality.study.progress import Course, Running, about, clock, duration
 
-_LAST, _WIDTH = 12, 160  # lines of the log of a job that has failed, and characters of each
+_LAST, _WIDTH = 12, 160  # lines of the log of a job that has failed, and characters of those before its message
 _CLOSING = "says_what_came_out"  # attribute of such a record
 _NOTHING = "Nothing to be done"
 _DROPPED = ("Assuming unrestricted shared filesystem", "Exiting because a job execution failed")
@@ -155,8 +155,8 @@ class Terminal(logging.Handler):
             self.say("\n".join(lines), sys.stdout)
         self.say(f"failed: {one.name} ({duration(now - one.began)})")
         if one.rule not in self.shown:
-            for line in lines[-_LAST:]:
-                self.say(f"    {line if len(line) <= _WIDTH else line[: _WIDTH - 1] + '…'}")
+            for line in _shown(lines[-_LAST:]):
+                self.say(f"    {line}")
         for name in said["log"]:
             self.say(f"    {'see' if Path(name).is_file() else 'without a log:'} {name}")
 
@@ -175,6 +175,13 @@ def _lines(logs: Collection[str]) -> list[str]:
     """The lines of logs, those that are there; of a line that a progress bar overwrote, the last state."""
     texts = [Path(name).read_bytes().decode(errors="replace") for name in logs if Path(name).is_file()]
     return [line.rstrip("\r").rpartition("\r")[2] for text in texts for line in text.rstrip("\n").split("\n")]
+
+
+def _shown(lines: list[str]) -> Iterator[str]:
+    """Lines cut to a width, but for the message that a script ends with: its end says what to do."""
+    message = next((place for place, line in enumerate(lines) if line.startswith("error: ")), len(lines))
+    for place, line in enumerate(lines):
+        yield line if place >= message or len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
 def _repeats_a_command(record: logging.LogRecord, message: str) -> bool:

@@ -1,5 +1,7 @@
 """Studies are found by their folders, and what is wrong with one is said before anything runs."""
 
+import sys
+
 import pytest
 
 from awduality.errors import InputError
@@ -44,6 +46,8 @@ def odd(tmp_path, monkeypatch, request):
 
     yield make
     discovery.study.cache_clear()
+    for module in [module for module in sys.modules if module.startswith(f"studies.{name}")]:
+        del sys.modules[module]  # else records of later steps would name it, which lies in no project
 
 
 def config(name, **experiment):

@@ -143,6 +143,14 @@ def test_long_lines_of_a_log_are_cut_and_a_log_that_is_not_there_is_named(told, 
     assert lines[-1] == "    without a log: logs/none.log"
 
 
+def test_the_message_that_a_script_ends_with_is_whole_since_its_end_says_what_to_do(told, tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text(f"12:00:00 python {'x' * 500}\nerror: {'y' * 500}: do this\n  - {'z' * 500}\n")
+    lines = told(*starts(train=1), fails(1, "train", log=[str(log)]))
+    assert lines[2] == f"    12:00:00 python {'x' * 143}…"
+    assert lines[3:5] == [f"    error: {'y' * 500}: do this", f"      - {'z' * 500}"]
+
+
 def test_every_job_of_a_group_that_has_failed_is_told(told):
     said = [vars(fails(n, "train")) for n in (1, 2)]
     group = record("group_error", "Error in group", level=logging.ERROR, groupid="g", job_error_info=said)
