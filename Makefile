@@ -1,5 +1,5 @@
 # make reproduce   environment if need be, then the quick size of every study, on embedded data
-# make test        environment if need be, then all tests
+# make test        environment if need be, then the tests; FULL=1: those of full size too; WORKERS=8: on more cores
 # make bench       environment if need be, then the benchmarks; writes the tables of docs/performance.md
 # make mutations   environment if need be, then alters everything in a run; writes the table of docs/provenance.md
 # make tutorial    environment if need be, then executes docs/tutorial.ipynb and writes its outputs
@@ -11,6 +11,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 STAMP := $(VENV)/.complete
 
 .PHONY: reproduce test bench mutations tutorial lint format clean distclean
@@ -19,7 +20,7 @@ reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(FULL),,-m "not full")
 
 bench: $(STAMP)
 	@mkdir -p results

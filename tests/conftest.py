@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 from awduality.data.sources import load
@@ -21,6 +22,8 @@ from awduality.files import write_arrays
 # No deadline: machines are noisy. In CI the same examples every time, so that a failure is the change's fault.
 settings.register_profile("awduality", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("awduality")
+
+os.environ["GIT_OPTIONAL_LOCKS"] = "0"  # asking for the state of a repository writes nothing there
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("--configfile", "config/smoke.yaml")
@@ -76,9 +79,41 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which the smoke config has been run, from a clean commit. Copy it to change anything."""
-    tree = repository(tmp_path_factory.mktemp("finished") / "tree")
-    run_snakemake(tree, *SMOKE)
-    return tree
+
+    def make(tree: Path) -> None:
+        repository(tree)
+        run_snakemake(tree, *SMOKE)
+        settle(tree)
+
+    return made_once(tmp_path_factory, "finished", make)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder for all workers, made by the one that comes first; the others wait. Nothing in it may be altered.
+
+    Args:
+        factory: of temporary folders.
+        name: of the folder.
+        make: makes it.
+    """
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, complete = base / "shared" / name, base / "shared" / f"{name}.complete"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(base / "shared" / f"{name}.lock"):
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a worker that failed has left
+            make(folder)
+            complete.touch()
+    return folder
+
+
+def settle(tree: Path) -> None:
+    """Compile all modules and pack the repository: nothing is written there while others copy it, and few files are."""
+    command = [sys.executable, "-m", "compileall", "-q", "src", "scripts"]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    git(tree, "gc", "--quiet")
+    git(tree, "status", "--short")
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_a_record_cannot_make_the_audit_run_other_code(run, tmp_path):
     trace = tmp_path / "was-here"
     command = f"python -c \"open('{trace}', 'w')\""
     rewrite(run / RECORDS / f"{JOB}.json", lambda record: record.update(command=command))
-    done = audit_script(run, "smoke", "--levels", "bytes", "--rerun", "figures")
+    done = audit_script(run, "smoke", "--levels", "bytes", "--rerun", JOB)
     assert done.returncode == 1
     assert not trace.exists()
 

@@ -39,6 +39,7 @@ def test_the_notebook_says_nothing_of_the_machine_that_ran_it():
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_tutorial_runs_and_its_numbers_are_those_shown():
     shown = outputs(read())
     assert outputs(execute(read())) == shown  # and every assertion in its cells holds

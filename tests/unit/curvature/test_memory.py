@@ -44,6 +44,7 @@ decompose_in_basis(pair_changes(probe, seen, seen, pairs), basis)
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.full,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads a process's peak memory from /proc"),
 ]
 

@@ -165,8 +165,9 @@ def test_rows_one_by_one_give_what_all_rows_at_once_give(digits, case, monkeypat
     monkeypatch.setattr(multilearner, "population", lambda shapes: OneByOne(network(shapes)))
     for one, other in zip(train_learners(runs, digits, TRAINING, CPU), together, strict=True):
         assert distance(flat(one.weights), flat(other.weights)) < 1e-5
-        for name in HISTORY:
-            assert one.history[name] == pytest.approx(other.history[name], rel=1e-4, nan_ok=True), name
+        for name in HISTORY:  # a sample between two classes may fall to either by rounding
+            slack = 1.01 / 100 if name.endswith("accuracy") else 0.0
+            assert one.history[name] == pytest.approx(other.history[name], rel=1e-4, abs=slack, nan_ok=True), name
         for name in COURSE:
             assert one.course[name] == pytest.approx(other.course[name], rel=1e-3, abs=1e-9), name
 
