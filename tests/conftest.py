@@ -110,7 +110,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 def settle(tree: Path) -> None:
     """Compile all modules and pack the repository: nothing is written there while others copy it, and few files are."""
-    command = [sys.executable, "-m", "compileall", "-q", "src", "scripts"]
+    command = [sys.executable, "-m", "compileall", "-q", "src", "scripts", "studies"]
     subprocess.run(command, cwd=tree, check=True, capture_output=True)
     git(tree, "gc", "--quiet")
     git(tree, "status", "--short")

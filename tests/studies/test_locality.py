@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from awduality.study.discovery import closure
-from tests.conftest import ROOT, commit, git, repository, run_snakemake
+from tests.conftest import ROOT, commit, git, made_once, repository, run_snakemake, settle
 
 MINE = ("--configfile", "studies/mine/quick.yaml")
 
@@ -13,11 +13,15 @@ MINE = ("--configfile", "studies/mine/quick.yaml")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A repository with a stranger's study, copied from the template and run."""
-    tree = repository(tmp_path_factory.mktemp("made") / "tree")
-    shutil.copytree(tree / "studies/_template", tree / "studies/mine")
-    commit(tree, "A study of my own")
-    run_snakemake(tree, *MINE)
-    return tree
+
+    def make(tree):
+        repository(tree)
+        shutil.copytree(tree / "studies/_template", tree / "studies/mine")
+        commit(tree, "A study of my own")
+        run_snakemake(tree, *MINE)
+        settle(tree)
+
+    return made_once(tmp_path_factory, "mine", make)
 
 
 @pytest.fixture
@@ -38,11 +42,11 @@ def edit(tree, path):
     (tree / path).write_text((tree / path).read_text() + "\n# an edit that changes nothing but the file\n")
 
 
-def test_a_strangers_study_runs_from_end_to_end_and_its_audit_is_well(made):
-    assert run_snakemake(made, *MINE).stdout.count("Nothing to be done") == 1
-    output = run_snakemake(made, "audit", *MINE).stdout
+def test_a_strangers_study_runs_from_end_to_end_and_its_audit_is_well(tree):
+    assert run_snakemake(tree, *MINE).stdout.count("Nothing to be done") == 1
+    output = run_snakemake(tree, "audit", *MINE).stdout
     assert "All well." in output
-    assert git(made, "status", "--porcelain") == ""
+    assert git(tree, "status", "--porcelain") == ""
 
 
 def test_its_figures_are_drawn_and_its_claims_judged(made):
