@@ -64,6 +64,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
         sources: path → SHA-256 of what the run was made from.
     """
     import yaml
+    from snakemake.utils import update_config  # as Snakemake lays several files over one another
 
     from awduality.config import resolve_files
     from awduality.errors import InputError
@@ -82,7 +83,7 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
         overlay: dict[str, Any] = {}
         for path in files:
             if Path(path).name not in extended:  # it is read with what extends it
-                overlay |= contents[path]
+                update_config(overlay, contents[path])
         found, _ = resolve_files(root, overlay, files)
     except (OSError, TypeError, yaml.YAMLError, InputError) as error:
         yield Finding("failed", listed(sources), "a config that can be used", str(error), "take the change back")
