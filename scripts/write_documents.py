@@ -13,7 +13,7 @@ from awduality.commandline import parse, run
 from awduality.config import resolve_file
 from awduality.errors import InputError
 from awduality.files import read_frame, write_text
-from awduality.pages import pages
+from awduality.pages import companions, pages
 from awduality.study.discovery import module
 
 CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     root, read = arguments.root, report.Verdicts.read
     verdicts, studies = ({name: read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES))
     table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
-    documents = {"README.md": report.with_results(readme, table)}
+    documents = {"README.md": report.with_results(report.with_results(readme, table), companions(root), "companions")}
     documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
     documents |= pages(root)
     for path, text in ((root / name, text) for name, text in documents.items()):

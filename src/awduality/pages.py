@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,21 @@ def table_of_studies(root: Path) -> str:
         cost = ", ".join(declared.cost.get(size, "–") for size in ("quick", "full"))
         lines.append([page, paper, "<br>".join(words), "<br>".join(verdicts), cost])
     return _INTRODUCTION + markdown_table(lines)
+
+
+def companions(root: Path) -> str:
+    """A line per companion paper for the README, in Markdown: what it asks, and how its headline claims came out."""
+    lines = [["study", "paper", "asks", "headline claims"]]
+    for name in study_names():
+        declared = study(name)
+        if declared.sizes:  # the main paper's
+            continue
+        path = root / "figures" / full_config(root, name)["name"] / "claims.json"
+        verdicts = Counter(verdict for _, verdict, _ in headlines(read_json(path))) if path.is_file() else Counter()
+        said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or NOT_RUN
+        paper = f"[{declared.paper.authors} {declared.paper.year}]({declared.paper.link})"
+        lines.append([f"[{name}]({FOLDER}/{name}/README.md)", paper, declared.about, said])
+    return markdown_table(lines)
 
 
 _INTRODUCTION = """\

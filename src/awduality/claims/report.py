@@ -53,7 +53,6 @@ STUDY_CLAIM = "multi-learner"
 """The one of them that studies of many learners test, and no other config."""
 
 
-_START, _END = "<!-- results: written by scripts/write_documents.py -->\n", "<!-- end of results -->\n"
 _COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap", "test_error")
 
 
@@ -194,17 +193,18 @@ def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]
     return markdown_table(lines)
 
 
-def with_results(text: str, table: str) -> str:
-    """A document with the table between its two marks.
+def with_results(text: str, table: str, part: str = "results") -> str:
+    """A document with the table between the two marks of a part.
 
     Raises:
         InputError: a mark is missing.
     """
-    before, _, rest = text.partition(_START)
-    _, found, after = rest.partition(_END)
+    start, end = f"<!-- {part}: written by scripts/write_documents.py -->\n", f"<!-- end of {part} -->\n"
+    before, _, rest = text.partition(start)
+    _, found, after = rest.partition(end)
     if not found:
-        raise InputError(f"the README lacks the lines {_START.strip()!r} and {_END.strip()!r}: put them back")
-    return f"{before}{_START}{table}{_END}{after}"
+        raise InputError(f"the README lacks the lines {start.strip()!r} and {end.strip()!r}: put them back")
+    return f"{before}{start}{table}{end}{after}"
 
 
 def short(verdicts: Verdicts, name: str) -> str:
