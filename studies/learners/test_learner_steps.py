@@ -6,7 +6,7 @@ import torch
 
 from awduality.duality.solution import SOLUTION_COLUMNS
 from awduality.errors import InputError
-from awduality.files import read_arrays
+from awduality.files import read_arrays, read_json
 from awduality.files import read_table as rows
 from awduality.learners import SETTINGS
 from awduality.networks import from_weights
@@ -68,6 +68,17 @@ def test_the_geometry_has_a_row_per_run_and_layer_and_the_losses_of_all_test_sam
     for row, entry in zip(table, geometry[::2], strict=True):
         assert losses[f"{row['run']}/test_losses"].mean() == pytest.approx(float(row["test_loss"]), rel=1e-5)
         assert float(entry["gap"]) == pytest.approx(float(row["test_loss"]) - float(row["train_loss"]), rel=1e-4)
+
+
+def test_a_record_has_what_was_asked_and_the_shards_as_parameters_and_the_module_as_command(made):
+    *_, folder = made
+    record = read_json(folder / "records/learner_geometry-a.json")
+    asked = {"layers": ["fc2", "fc3"], "analysed": 200, "directions": 10, "root_seed": 1}
+    assert record["parameters"] == {**asked, "shards": {"a": [{"settings": SETTING, "seeds": [0, 1]}]}}
+    assert record["script"] == "studies/learners/learner_geometry.py"
+    assert record["command"].startswith("python -m studies.learners.learner_geometry --shards ")
+    assert {"studies/learners/learner_geometry.py", "src/awduality/duality/solution.py"} <= record["code"].keys()
+    assert [entry["path"].rpartition("/")[2] for entry in record["after"]] == ["train_learners-a.json"]
 
 
 def test_a_run_that_diverges_is_a_row_without_geometry(digits_file, tmp_path):
