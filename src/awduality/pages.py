@@ -32,8 +32,9 @@ def study_page(root: Path, name: str) -> str:
     """A study's page.
 
     The template is given ``paper``, ``table`` (all verdicts of the full size), ``claim(id)``, ``effect(id)`` and
-    ``verdict(id)``, ``figure(name)`` (the picture with its caption), ``settings`` (what runs differ in and share) and
-    ``commands`` (how to run it); a name that is not there is an error.
+    ``verdict(id)``, ``figure(name)`` (the picture with its caption), ``of(size)`` (the same of another config of its
+    folder), ``settings`` (what runs differ in and share) and ``commands`` (how to run it); a name that is not there is
+    an error.
     """
     import jinja2
 
@@ -52,6 +53,7 @@ def study_page(root: Path, name: str) -> str:
         "effect": found.effect,
         "verdict": found.verdict,
         "figure": found.figure,
+        "of": lambda size: _Judged(root, name, resolve_file(root, f"{FOLDER}/{name}/{size}.yaml")[0]),
         "settings": settings_table(declared),
         "commands": _commands(root, name),
         "config": config,

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awduality.figures.style import PAGE, letter
+from awduality.figures.style import PAGE, draw_nothing, letter
 from studies.gradient_coherence.tasks import MEMORISATION
 
 Colour = tuple[float, float, float]
@@ -48,10 +48,12 @@ def draw_coherence(course: pd.DataFrame) -> Figure:
 
 def draw_memorisation(runs: pd.DataFrame) -> Figure:
     """Networks trained on labels of which a share is permuted: accuracy at the end on the wrong labels, which is memorisation (a), on the right ones (b), and on the test set (c), for the plain minibatch gradient, the same winsorised at c per cent on either side, and other ways to step. Points are means over seeds, with 95% intervals of Student's t where there are three seeds or more, small dots single runs; the vertical line is the plain gradient. Open diamonds: what reads three minibatches per update, after as many gradients as the others."""  # noqa: E501
-    figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
     found = runs[(runs["task"] == MEMORISATION) & (runs["permuted"] > 0)] if len(runs) else runs
     arms = _arms(found)
+    if not arms:
+        return draw_nothing("Nothing to show: this config has no experiment on memorisation.")
+    figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
     measures = ("corrupted_accuracy", "clean_accuracy", "test_accuracy")
     titles = ("Wrong training labels", "Right training labels", "Test set")
     for axes, measure, title, text in zip(panels, measures, titles, "abc", strict=True):
@@ -62,8 +64,7 @@ def draw_memorisation(runs: pd.DataFrame) -> Figure:
             equal = f"{measure}_equal"
             if rows["method"].iloc[0] in ("m3", "mean3") and equal in rows:
                 axes.plot(rows[equal].mean(), place, "D", markerfacecolor="none", markeredgecolor=colour)
-        if arms:
-            axes.axvline(arms[0][1][measure].mean(), color="0.6", linewidth=0.6, zorder=0)
+        axes.axvline(arms[0][1][measure].mean(), color="0.6", linewidth=0.6, zorder=0)
         axes.set(xlabel="Accuracy", title=title)
         axes.grid(axis="y", color="0.93", linewidth=0.5)
         axes.set_axisbelow(True)
@@ -74,7 +75,12 @@ def draw_memorisation(runs: pd.DataFrame) -> Figure:
 
 
 def draw_pristine(course: pd.DataFrame) -> Figure:
-    """Where a part of the labels is permuted, who drives the gradient? (a) The part of the mean gradient's length that examples with right labels are behind; dashed: their share among all examples, which is what it would be if examples counted alike. (b) Accuracy on right and on wrong labels of the training set. Lines are medians over seeds, bands the runs from smallest to largest."""  # noqa: E501
+    """Where a part of the labels is permuted, who drives the gradient?
+
+    (a) The part of the mean gradient's length that examples with right labels are behind; dashed: their share among
+    all examples, which is what it would be if examples counted alike. (b) Accuracy on right and on wrong labels of
+    the training set. Lines are medians over seeds, bands the runs from smallest to largest.
+    """
     figure = Figure(figsize=(PAGE, 2.4), layout="constrained")
     part, accuracy = figure.subplots(1, 2)
     mixed = course[(course["permuted"] > 0) & (course["permuted"] < 1)]

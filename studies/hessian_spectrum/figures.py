@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from awduality.figures.style import PAGE, letter, plain_log_ticks
+from awduality.figures.style import PAGE, draw_nothing, letter, plain_log_ticks
 
 _BLUE, _ORANGE, _GREEN, _PINK, _GREY = "#0173b2", "#de8f05", "#029e73", "#cc78bc", "0.55"
 _STATES = {
@@ -80,41 +80,54 @@ def draw_classes(states: pd.DataFrame) -> Figure:
     eigenvalue, against the width of networks trained on images, and at their start: small points are runs, and lines
     join means. Above some width, the counts at the start stop at four per class.
     """
-    figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
-    first, second, third = figure.subplots(1, 3)
     clusters, images = states[states["arm"] == "clusters"], states[states["arm"] == "images"]
     clusters = clusters[clusters["deviation"] == clusters["deviation"].min()]
+    if clusters.empty and images.empty:
+        return draw_nothing("Nothing to show: this config has neither clusters nor images.")
+    figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
+    parts = [("a", _by_clusters, clusters), ("b", _outliers, images), ("c", _stable_ranks, images)]
+    parts = [part for part in parts if len(part[2])]
+    for axes, (text, draw, rows) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        draw(axes, rows)
+        letter(axes, text)
+    return figure
+
+
+def _by_clusters(axes: Axes, clusters: pd.DataFrame) -> None:
+    """The index of the largest gap against the number of clusters."""
     for shift, (state, (label, colour, marker)) in zip((-0.2, 0, 0.2), _STATES.items(), strict=True):
         rows = clusters[clusters["state"] == state]
         if rows.empty:
             continue
         aside = shift + 0.03 * (rows["seed"] - rows["seed"].mean())
-        first.plot(rows["classes"] + aside, rows["gap_index"], marker, color=colour, markersize=2, alpha=0.6)
+        axes.plot(rows["classes"] + aside, rows["gap_index"], marker, color=colour, markersize=2, alpha=0.6)
         middle = rows.groupby("classes")["gap_index"].median()
-        first.plot(middle.index + shift, middle, marker, color=colour, markersize=5, label=label, mec="white", mew=0.5)
-    if len(clusters):
-        ends = np.array([clusters["classes"].min() - 0.5, clusters["classes"].max() + 0.5])
-        first.plot(ends, ends, color="0.4", linewidth=0.8, zorder=0)
-        first.set_xticks(sorted(clusters["classes"].unique()))
-        first.set_ylim(1, 1.35 * clusters["gap_index"].max())
-        first.legend(loc="upper left")
-    first.set(xlabel="Clusters $k$", ylabel="Index of the largest gap")
-    for axes, name in ((second, "outliers"), (third, "stable_rank")):
-        for state in ("init", "trained"):
-            _over_width(axes, images[images["state"] == state], name, state)
-        axes.set(xlabel="Units of each hidden layer $w$", ylim=(0, None))
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if len(images):
-            axes.set(xscale="log")
-            axes.set_xticks(sorted(images["width"].unique()), [f"{w:.0f}" for w in sorted(images["width"].unique())])
-            axes.xaxis.set_minor_locator(NullLocator())
-    second.set_ylabel(r"Eigenvalues above $0.1\,\lambda_1$")
-    third.set_ylabel(r"Stable rank $\mathrm{tr}\,H/\lambda_1$")
-    if len(images):
-        second.legend()
-    for axes, text in zip((first, second, third), "abc", strict=True):
-        letter(axes, text)
-    return figure
+        axes.plot(middle.index + shift, middle, marker, color=colour, markersize=5, label=label, mec="white", mew=0.5)
+    ends = np.array([clusters["classes"].min() - 0.5, clusters["classes"].max() + 0.5])
+    axes.plot(ends, ends, color="0.4", linewidth=0.8, zorder=0)
+    axes.set_xticks(sorted(clusters["classes"].unique()))
+    axes.set_ylim(1, 1.35 * clusters["gap_index"].max())
+    axes.legend(loc="upper left")
+    axes.set(xlabel="Clusters $k$", ylabel="Index of the largest gap")
+
+
+def _outliers(axes: Axes, images: pd.DataFrame) -> None:
+    _widths(axes, images, "outliers", r"Eigenvalues above $0.1\,\lambda_1$")
+    axes.legend()
+
+
+def _stable_ranks(axes: Axes, images: pd.DataFrame) -> None:
+    _widths(axes, images, "stable_rank", r"Stable rank $\mathrm{tr}\,H/\lambda_1$")
+
+
+def _widths(axes: Axes, images: pd.DataFrame, name: str, label: str) -> None:
+    """A measure against the width, at the start and trained."""
+    for state in ("init", "trained"):
+        _over_width(axes, images[images["state"] == state], name, state)
+    axes.set(xlabel="Units of each hidden layer $w$", ylim=(0, None), xscale="log", ylabel=label)
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xticks(sorted(images["width"].unique()), [f"{w:.0f}" for w in sorted(images["width"].unique())])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _over_width(axes: Axes, rows: pd.DataFrame, name: str, state: str) -> None:
@@ -134,6 +147,8 @@ def draw_basins(levels: pd.DataFrame, segments: pd.DataFrame) -> Figure:
     the smallest to the largest. A solution and its permuted copy are the same function, so that a barrier as high as
     theirs is no evidence of two basins.
     """
+    if levels.empty and segments.empty:
+        return draw_nothing("Nothing to show: this config does not compare batches.")
     figure = Figure(figsize=(PAGE, 2.9), layout="constrained")
     first, second, third = figure.subplots(1, 3, width_ratios=(1.1, 1, 1))
     for arm, (label, colour, marker) in _ARMS.items():
