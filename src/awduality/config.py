@@ -84,12 +84,14 @@ def resolve_files(root: Path, overlay: Mapping[str, Any], files: Sequence[str]) 
     read = ["config/config.yaml", *files, "workflow/schemas/config.schema.yaml"]
     found = dict(overlay)
     named = next((name for name in study_names() if name in overlay), DEFAULT)
+    bases: list[str] = []
     while isinstance(base := found.pop("extends", None), str):
-        if (path := f"{FOLDER}/{named}/{base}") in read[1:-1]:
+        if (path := f"{FOLDER}/{named}/{base}") in bases:
             raise InputError(f"extends: {path} extends itself, directly or not: take one of the keys out")
         found = merged(_yaml(root / path), found)
-        read.insert(1, path)
+        bases.insert(0, path)
     default, schema = _yaml(root / read[0]), _yaml(root / read[-1])
+    read[1:1] = [path for path in bases if path not in read]
     return resolve(default, found, schema), read
 
 

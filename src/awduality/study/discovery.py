@@ -47,12 +47,20 @@ def study(name: str) -> Study:
     declared = getattr(module(name, "study"), "STUDY", None)
     if not isinstance(declared, Study):
         raise InputError(f"{FOLDER}/{name}/study.py declares no study: wanted STUDY = Study(...)")
-    for step in declared.steps:
+    return declared
+
+
+def check_steps(name: str) -> None:
+    """Every step that a study declares is there; a job that the audit repeats has the code of its own step alone.
+
+    Raises:
+        InputError: one is not.
+    """
+    for step in study(name).steps:
         if not (ROOT / FOLDER / name / f"{step.name}.py").is_file():
             raise InputError(
                 f"{FOLDER}/{name}/study.py declares the step {step.name!r}, but {step.name}.py is not there"
             )
-    return declared
 
 
 def module(name: str, part: str) -> ModuleType:

@@ -11,7 +11,7 @@ from awduality.errors import InputError
 from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
-from awduality.study.discovery import FOLDER, claims_file, figures, study, study_of
+from awduality.study.discovery import FOLDER, check_steps, claims_file, figures, study, study_of
 from awduality.study.plan import group_of, shards
 
 CLAIMS_SCHEMA = "workflow/schemas/claims.schema.yaml"
@@ -43,9 +43,10 @@ class Jobs:
         """Everything that follows from a resolved config.
 
         Raises:
-            InputError: a figure or the claims read a table that no step makes.
+            InputError: a step is not there; a figure or the claims read a table that no step makes.
         """
         name = study_of(config)
+        check_steps(name)
         found = cls(config, name, study(name), shards(config), figures(name, config))
         made = {path.rpartition("/")[2] for path in found.tables} | {"claims.json"}
         for figure, drawn in found.drawn.items():

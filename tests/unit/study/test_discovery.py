@@ -87,7 +87,13 @@ def test_a_declaration_that_declares_nothing_is_refused(odd):
 
 def test_a_step_that_is_not_there_is_named(odd):
     with pytest.raises(InputError, match=r"declares the step 'experiment', but experiment.py is not there"):
-        discovery.study(odd(experiment__py=None))
+        Jobs.of(config(odd(experiment__py=None)))
+
+
+def test_a_job_repeated_with_the_code_of_its_own_step_alone_knows_its_study_and_its_plan(odd):
+    name = odd(experiment__py=None, tables__py=None, figures__py=None)
+    assert [step.name for step in discovery.study(name).steps] == ["experiment", "tables"]
+    assert len(plan(config(name))["runs"]) == 4
 
 
 def test_a_table_that_no_step_makes_is_named_with_the_figure_that_reads_it(odd):

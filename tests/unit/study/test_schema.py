@@ -1,11 +1,14 @@
 """The schema of a study's configs says of every setting what its declaration says."""
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awduality.config import resolve, resolve_files
+from awduality.audit.science import check_config
+from awduality.config import resolve, resolve_file, resolve_files
 from awduality.errors import InputError
 from awduality.study.contract import Setting
 from awduality.study.discovery import study
@@ -63,3 +66,23 @@ def test_a_config_may_extend_another_of_its_study(tmp_path):
     overlay = {"name": "mine", "extends": "nothing.yaml", "learners": {}}
     with pytest.raises(InputError, match=r"nothing.yaml does not exist in .*studies/learners"):
         resolve_files(ROOT, overlay, [])
+
+
+def test_a_config_may_extend_one_that_extends_another_but_not_itself(tmp_path):
+    config, files = resolve_file(ROOT, "studies/sgd_landscape/mnist.yaml")
+    assert config["sgd_landscape"]["ring_steps"] == 30000  # of full.yaml
+    assert config["sgd_landscape"]["noisy_loss"] == 0.02  # of quick.yaml
+    names = [f"studies/sgd_landscape/{name}.yaml" for name in ("quick", "full", "mnist")]
+    assert files == ["config/config.yaml", *names, "workflow/schemas/config.schema.yaml"]
+    circle = {"name": "mine", "extends": "circle.yaml", "learners": {}}
+    (tmp_path / "studies/learners").mkdir(parents=True)
+    (tmp_path / "studies/learners/circle.yaml").write_text("extends: circle.yaml")
+    with pytest.raises(InputError, match="circle.yaml extends itself"):
+        resolve_files(tmp_path, circle, [])
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "figures").glob("*/origin.json")))
+def test_the_files_of_every_committed_config_give_it_again(name):
+    origin = json.loads((ROOT / f"figures/{name}/origin.json").read_text())
+    sources = {path: [digest] for path, digest in origin["sources"].items()}
+    assert list(check_config(ROOT, "origin.json", origin["config"], sources)) == []
