@@ -1,10 +1,7 @@
-"""Two oracles for every number: theory against simulation, closed forms against autograd and enumeration."""
-
-import itertools
+"""Walkers on the ring and under a shifted loss: theory, operators and recursions against simulation."""
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
@@ -12,136 +9,8 @@ from scipy.sparse import diags, kron
 from scipy.sparse.linalg import eigs
 
 from studies.sgd_landscape import langevin, shift
-from studies.sgd_landscape.network import (
-    exponent,
-    hessian_product,
-    initial,
-    layer_matrices,
-    norm_squared,
-    passed,
-    power,
-    squared_norms,
-    traces,
-    weighted_gradient,
-)
-from studies.sgd_landscape.tables import half_lost
-from studies.sgd_landscape.training import noisy_gradient, train
-
-SIZES = (4, 5, 3, 3)
-
-
-@pytest.fixture
-def small(rng):
-    weights = initial(SIZES, rng)
-    return weights, rng.normal(size=(6, 4)), np.arange(6) % 3
-
-
-def flat(parts):
-    return np.concatenate([part.ravel() for part in parts])
-
-
-def loss_of(vector, x, labels):
-    shapes = [(5, 4), (3, 5), (3, 3)]
-    parts = torch.split(vector, [20, 15, 9])
-    first, second, third = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
-    z = torch.relu(torch.relu(torch.from_numpy(x) @ first.T) @ second.T) @ third.T
-    return torch.nn.functional.cross_entropy(z, torch.from_numpy(labels))
-
-
-def test_gradient_and_hessian_products_are_those_of_autograd(small, rng):
-    weights, x, labels = small
-    vector = torch.from_numpy(flat(weights))
-    one = passed(weights, x, labels)
-    gradient = torch.func.grad(loss_of)(vector, x, labels)
-    assert flat(weighted_gradient(one)) == pytest.approx(gradient.numpy(), abs=1e-14)
-    direction = [rng.normal(size=part.shape) for part in weights]
-    hessian = torch.func.hessian(loss_of)(vector, x, labels).numpy()
-    assert flat(hessian_product(weights, one, direction)) == pytest.approx(hessian @ flat(direction), abs=1e-13)
-
-
-def test_hessian_products_are_central_differences_of_the_gradient(small, rng):
-    weights, x, labels = small
-    direction = [rng.normal(size=part.shape) for part in weights]
-    ends = [
-        flat(weighted_gradient(passed([w + h * d for w, d in zip(weights, direction, strict=True)], x, labels)))
-        for h in (1e-6, -1e-6)
-    ]
-    product = flat(hessian_product(weights, passed(weights, x, labels), direction))
-    assert product == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6, abs=1e-8)
-
-
-def test_traces_are_those_of_the_dense_matrices(small):
-    weights, x, labels = small
-    one = passed(weights, x, labels)
-    matrix, covariance = layer_matrices(weights, one)
-    of_layer, of_all = traces(weights, one)
-    assert of_layer == pytest.approx(np.trace(matrix))
-    vector = torch.from_numpy(flat(weights))
-    hessian = torch.func.hessian(loss_of)(vector, x, labels).numpy()
-    assert matrix == pytest.approx(hessian[20:35, 20:35], abs=1e-13)  # ReLU: a layer's Hessian is its Gauss–Newton part
-    assert of_all == pytest.approx(np.trace(hessian))
-    gradients = np.stack([flat(weighted_gradient(passed(weights, x[[i]], labels[[i]])))[20:35] for i in range(6)])
-    assert covariance == pytest.approx(np.cov(gradients.T, bias=True), abs=1e-15)
-
-
-def test_power_is_that_of_all_minibatches_drawn_with_replacement(rng):
-    weights, x, labels = initial(SIZES, rng), rng.normal(size=(4, 4)), np.array([0, 1, 2, 0])
-    one = passed(weights, x, labels)
-    mean = flat(weighted_gradient(one))
-    noises = [
-        flat(weighted_gradient(passed(weights, x[list(chosen)], labels[list(chosen)]))) - mean
-        for chosen in itertools.product(range(4), repeat=2)
-    ]
-    assert np.mean(noises, axis=0) == pytest.approx(np.zeros_like(mean), abs=1e-15)
-    assert power(one, 2) == pytest.approx(np.mean([noise @ noise for noise in noises]))
-    lengths = [norm_squared(weighted_gradient(passed(weights, x[[i]], labels[[i]]))) for i in range(4)]
-    assert squared_norms(one) == pytest.approx(lengths)
-    assert power(one, 1) == pytest.approx(2 * power(one, 2))
-
-
-@pytest.mark.parametrize("noise", ["minibatch", "gaussian", "shift", "isotropic"])
-def test_every_noise_has_mean_zero_and_the_power_of_a_minibatch(small, noise):
-    weights, x, labels = small
-    one, generator = passed(weights, x, labels), np.random.default_rng(3)
-    mean, wanted = flat(weighted_gradient(one)), power(one, 2)
-    drawn = np.stack([flat(noisy_gradient(noise, weights, x, labels, 2, generator)) - mean for _ in range(8000)])
-    lengths = np.square(drawn).sum(1)
-    assert lengths.mean() == pytest.approx(wanted, rel=0.05)
-    assert np.abs(drawn.mean(0)).max() < 5 * np.sqrt(wanted / len(drawn))
-
-
-def test_gaussian_noise_has_the_covariance_of_the_minibatch(small):
-    weights, x, labels = small
-    generator, one = np.random.default_rng(4), passed(weights, x, labels)
-    per_example = np.stack([flat(weighted_gradient(passed(weights, x[[i]], labels[[i]]))) for i in range(6)])
-    wanted = np.cov(per_example.T, bias=True) / 2
-    mean = flat(weighted_gradient(one))
-    drawn = np.stack([flat(noisy_gradient("gaussian", weights, x, labels, 2, generator)) - mean for _ in range(20000)])
-    assert np.cov(drawn.T, bias=True) == pytest.approx(wanted, abs=0.05 * np.abs(wanted).max())
-
-
-def test_without_noise_training_is_gradient_descent_and_ends_at_the_target(small):
-    weights, x, labels = small
-    quiet = train(
-        weights,
-        (x, labels),
-        lambda at: noisy_gradient("none", at, x, labels, 0, np.random.default_rng()),
-        0.5,
-        (1.0, 0.9),
-        5000,
-    )
-    assert quiet.ended == "converged"
-    assert passed(quiet.weights, x, labels).losses.mean() <= 0.9
-    again = [part.copy() for part in weights]
-    for _ in range(quiet.steps + quiet.cooled):
-        again = [w - 0.5 * g for w, g in zip(again, weighted_gradient(passed(again, x, labels)), strict=True)]
-    assert all(np.array_equal(a, b) for a, b in zip(again, quiet.weights, strict=True))
-
-
-def test_an_exponent_is_found_where_the_covariance_is_a_power_of_the_hessian(rng, monkeypatch):
-    matrix = np.diag(np.logspace(-2, 0, 30))
-    monkeypatch.setattr("studies.sgd_landscape.network.layer_matrices", lambda *_: (matrix, matrix**1.5))
-    assert exponent([], None) == pytest.approx(1.5)
+from studies.sgd_landscape.study import STUDY, canonical, problems
+from studies.sgd_landscape.tables import NETWORKS, half_lost, method_of
 
 
 @given(st.floats(0.05, 6.0))
@@ -160,48 +29,69 @@ def test_the_sharp_direction_is_in_its_stationary_state_for_any_step(rng):
         assert stepped.var() == pytest.approx(0.05 / 2.0, rel=0.02)
 
 
-def test_the_density_of_the_fokker_planck_operator_has_the_predicted_slope():
-    """The null vector of the two-dimensional operator on a grid, at κ = 2 and small noise."""
-    kappa, noise, places, heights = 2.0, 0.02, 48, 81
-    x, h = np.linspace(-np.pi, np.pi, places, endpoint=False), 2 * np.pi / places
-    y = np.linspace(-1.1, 1.1, heights)
-    k = y[1] - y[0]
+def fluxes(drift, diffusion, step, periodic):
+    """∂t p = −∂(drift p) + diffusion ∂²p as fluxes between cells, upwind by Scharfetter and Gummel: (count, count)."""
+    count = len(drift)
+    peclet = 0.5 * (drift + np.roll(drift, -1)) * step / diffusion
+    bernoulli = np.where(np.abs(peclet) < 1e-9, 1.0, peclet / np.expm1(np.where(peclet == 0, 1.0, peclet)))
+    out, back = diffusion / step**2 * (bernoulli + peclet), diffusion / step**2 * bernoulli
+    if not periodic:
+        out[-1] = back[-1] = 0.0
+    matrix = np.zeros((count, count))
+    for i in range(count):
+        j = (i + 1) % count
+        matrix[i, i] -= out[i]
+        matrix[j, i] += out[i]
+        matrix[j, j] -= back[i]
+        matrix[i, j] += back[i]
+    return matrix
 
-    def drift_diffusion(drift, diffusion, step, periodic):
-        """∂t p = −∂(drift p) + diffusion ∂²p by fluxes between cells, upwind by Scharfetter and Gummel."""
-        count = len(drift)
-        right = np.roll(drift, -1)
-        peclet = 0.5 * (drift + right) * step / diffusion
-        bernoulli = np.where(np.abs(peclet) < 1e-9, 1.0, peclet / np.expm1(np.where(peclet == 0, 1.0, peclet)))
-        out, back = diffusion / step**2 * (bernoulli + peclet), diffusion / step**2 * bernoulli
-        if not periodic:
-            out[-1] = back[-1] = 0.0
-        matrix = np.zeros((count, count))
-        for i in range(count):
-            j = (i + 1) % count
-            matrix[i, i] -= out[i]
-            matrix[j, i] += out[i]
-            matrix[j, j] -= back[i]
-            matrix[i, j] += back[i]
-        return matrix
 
-    lam = langevin.curvature(x)
+def slope_of_the_operator(kappa, noise, places=48, heights=81, flat=False):
+    """The exponent of the density along the ring: null vector of the two-dimensional Fokker–Planck operator."""
+    x, y = np.linspace(-np.pi, np.pi, places, endpoint=False), np.linspace(-1, 1, heights) * 7.5 * np.sqrt(noise)
+    lam = np.ones(places) if flat else langevin.curvature(x)
+    force = np.zeros(places) if flat else -0.5 * np.sin(x) * lam
     total = None
-    for column, height in enumerate(y):  # along the valley, at fixed height
-        part = drift_diffusion(-0.5 * np.sin(x) * lam * height**2, noise / kappa, h, periodic=True)
-        place = np.zeros((heights, heights))
-        place[column, column] = 1
-        found = kron(place, part)
-        total = found if total is None else total + found
+    for row, height in enumerate(y):  # along the valley, at fixed height
+        place = diags(np.arange(heights) == row, dtype=float)
+        part = kron(place, fluxes(force * height**2, noise / kappa, 2 * np.pi / places, periodic=True))
+        total = part if total is None else total + part
     for row, value in enumerate(lam):  # across it, at fixed place
-        part = drift_diffusion(-value * y, noise, k, periodic=False)
-        place = np.zeros((places, places))
-        place[row, row] = 1
-        total = total + kron(part, place)
+        place = diags(np.arange(places) == row, dtype=float)
+        total = total + kron(fluxes(-value * y, noise, y[1] - y[0], periodic=False), place)
     _, vectors = eigs(total.tocsc() - diags(np.full(places * heights, 1e-9)), k=1, sigma=0)
     density = np.abs(vectors[:, 0].real).reshape(heights, places).sum(0)
-    density /= density.sum()
-    assert langevin.slope_of(float((np.cos(x) * density).sum())) == pytest.approx(kappa, rel=0.05)
+    return langevin.slope_of(float((np.cos(x) * density).sum() / density.sum()))
+
+
+def test_at_equal_noise_the_operator_has_boltzmanns_density():
+    """exp(−L/Δ) is stationary at κ = 1 whatever Δ, so the exponent is one: what entropy alone does."""
+    for noise in (0.02, 0.2):
+        assert slope_of_the_operator(1.0, noise) == pytest.approx(1.0, rel=0.01)
+
+
+def test_the_density_of_the_operator_goes_as_the_flatness_to_kappa_the_nearer_the_weaker_the_noise():
+    strong, weak = (slope_of_the_operator(2.0, noise) for noise in (0.05, 0.01))
+    assert weak == pytest.approx(2.0, rel=0.02)
+    assert abs(weak - 2) < abs(strong - 2) < 0.1
+
+
+def test_where_the_curvature_is_the_same_everywhere_no_place_is_preferred(monkeypatch):
+    assert slope_of_the_operator(4.0, 0.05, flat=True) == pytest.approx(0.0, abs=1e-6)
+    noise = np.random.default_rng(5)
+    monkeypatch.setattr(shift, "_B", 0.0)
+    x, y = shift.stepped(np.linspace(-2, 2, 50), np.ones(50), 0.4, noise.normal(size=(2, 50)))
+    assert x == pytest.approx(np.linspace(-2, 2, 50), abs=0)
+    assert not np.allclose(y, 1)
+
+
+def test_walkers_have_the_exponent_of_the_operator_at_the_studys_time_step_and_at_twice_it():
+    """At the study's own Δ: what theory misses by finite Δ is the model's, not the simulation's."""
+    wanted = slope_of_the_operator(4.0, 0.05)
+    for dt in (0.1, 0.2):
+        mean, _ = langevin.cosines(4.0, 0.05, True, 800, round(300 / dt), dt, np.random.default_rng(7), 12)
+        assert langevin.slope_of(mean) == pytest.approx(wanted, rel=0.08)
 
 
 def test_walkers_on_the_ring_go_as_the_density_and_stay_uniform_without_noise_across():
@@ -266,3 +156,32 @@ def test_half_lost_lies_between_two_strengths():
     assert half_lost(strengths, np.array([0.0, 0.25, 0.75])) == pytest.approx(0.85)
     assert half_lost(strengths, np.array([0.0, 0.1, 0.2])) is None
     assert half_lost(strengths, np.array([0.6, 0.9, 1.0])) is None
+
+
+def settings(**given):
+    neutral = {name: setting.kind(setting.neutral) for name, setting in STUDY.settings.items() if name != "model"}
+    return canonical({**neutral, **given})
+
+
+def test_what_a_model_does_not_use_makes_no_run_of_its_own():
+    one = settings(model="langevin", noise="both", kappa=2.0, batch_size=5, learning_rate=0.4)
+    assert one == settings(model="langevin", noise="both", kappa=2.0)
+    assert settings(model="net", noise="none", batch_size=5, ends="target")["batch_size"] == 0
+    assert canonical(one) == one
+
+
+def test_a_noise_that_a_model_does_not_have_and_samples_that_there_are_not_are_told_before_anything_runs():
+    config = {
+        "data": {"pool": {"count": 400}},
+        "sgd_landscape": {"train_size": 500, "experiments": {"a": {"model": "shift", "noise": ["time", "isotropic"]}}},
+    }
+    found = problems(config)
+    assert len(found) == 2
+    assert "got 500" in found[0]
+    assert "got 'isotropic'" in found[1]
+
+
+def test_only_networks_at_the_compared_loss_are_methods():
+    assert method_of({"ends": "bound", "noise": "none", "batch_size": 0}) == ""
+    assert method_of({"ends": "target", "noise": "none", "batch_size": 0}) == "none"
+    assert method_of({"ends": "target", "noise": "shift", "batch_size": 5.0}) in NETWORKS.baselines
