@@ -1,8 +1,10 @@
 """Steps of any study, run in the test's own process as jobs of the pipeline run them."""
 
 import json
+from functools import partial
 from importlib import import_module
 
+from awduality.commandline import recorded
 from awduality.data.sources import load
 from awduality.data.splits import split_arrays
 from awduality.files import write_arrays
@@ -31,7 +33,8 @@ def shard_files(jobs, step, shards, split, folder):
     words = ["--shards", json.dumps({name: described(runs) for name, runs in shards.items()})]
     words += ["--asked", json.dumps(jobs.asked(step)), "--out", str(folder)]
     words += ["--split", str(split)] if split else []
+    words += ["--record", str(folder / "record.json")]
     columns = getattr(module, "COLUMNS", ())
-    frame.perform(module.run, columns, jobs.name, step.name, words)
+    recorded(partial(frame.perform, module.run, columns, jobs.name, step.name))(words)
     (first, *_) = shards
     return [folder / f"{first}.{suffix}" for suffix in ("csv", "safetensors")]

@@ -99,7 +99,7 @@ STUDY = Study(
     shared=_SHARED,
     about="are the gradients of real examples aligned, and does a robust mean of gradients keep from memorising?",
     inherits=("data", "layers"),
-    cost={"quick": "10 s", "full": "2 min"},
+    cost={"quick": "12 seconds", "full": "4 minutes"},
     steps=(
         Step(
             "experiment",

@@ -67,7 +67,7 @@ STUDY = Study(
         "bending": Setting(int, "Steps that bend a path", source="ours", least=1),
     },
     inherits=("data",),
-    cost={"quick": "20 seconds"},
+    cost={"quick": "20 seconds", "full": "6 minutes"},
     steps=(
         Step(
             "experiment",

@@ -115,7 +115,7 @@ STUDY = Study(
             reads=("network", "width", "train_size", "target_loss"),
             data=True,
             folder="runs",
-            purposes=("init", "order"),
+            purposes=("/init", "/order"),
             gpu="if there",
         ),
         Step(
@@ -138,6 +138,7 @@ STUDY = Study(
         Step("surface", reads=("train_size",), after=("train_learners",), each="study", data=True, tables=("surface",)),
     ),
     page="docs/learners.md",
+    cost={"quick": "45 seconds", "full": "40 minutes"},
     judged=("runs", "course", "samples"),
     claims="config/learner-claims.yaml",
     sizes={"quick": "config/digits-learners.yaml", "full": "config/mnist-learners.yaml"},

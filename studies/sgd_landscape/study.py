@@ -142,7 +142,7 @@ STUDY = Study(
     ),
     judged=("runs", "bounds"),
     smallest=lambda config: int(config["sgd_landscape"]["train_size"]),
-    cost={"quick": "15 seconds", "full": "4 minutes"},
+    cost={"quick": "10 seconds", "full": "6 minutes"},
     canonical=canonical,
     group=group,
     problems=problems,

@@ -159,7 +159,7 @@ STUDY = Study(
             data=True,
             together="train_together",
             folder="runs",
-            purposes=("init", "order"),
+            purposes=("/init", "/order"),
             gpu="if there",
         ),
         Step(
@@ -189,6 +189,7 @@ STUDY = Study(
         ),
     ),
     page="docs/replication.md",
+    cost={"quick": "2 minutes", "full": "half an hour"},
     judged=("runs", "null-runs", "samples"),
     claims="config/claims.yaml",
     sizes={"quick": "config/config.yaml", "full": "config/mnist.yaml"},

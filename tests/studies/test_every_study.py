@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from awduality.claims.judge import kinds_of, read_claims
 
+from awduality.claims.judge import kinds_of, read_claims
 from awduality.config import resolve_file
+from awduality.files import read_json
 from awduality.purposes import PURPOSES
 from awduality.records import PLUMBING
 from awduality.study import discovery
@@ -75,7 +76,7 @@ class TestEveryStudy:
         declared = discovery.study(name)
         for step in declared.steps:
             for purpose in step.purposes:
-                assert purpose in PURPOSES or re.fullmatch(r"[a-z][a-z0-9_]*", purpose), step
+                assert purpose.removeprefix("/") in PURPOSES or re.fullmatch(r"[a-z][a-z0-9_]*", purpose), step
 
     def test_every_claim_of_its_paper_is_tested_and_has_a_headline(self, name):
         content = yaml.safe_load((ROOT / discovery.claims_file(name)).read_text())
@@ -134,6 +135,8 @@ class TestEveryExperiment:
         whole = shard_files(jobs, step, {shard: runs}, split, tmp_path / "whole")
         again = shard_files(jobs, step, {shard: runs}, split, tmp_path / "again")
         assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in again]
+        drawn = {(entry["purpose"], entry["index"]) for entry in read_json(tmp_path / "whole/record.json")["streams"]}
+        assert {(jobs.purpose(purpose), run.seed) for purpose in step.purposes for run in runs} <= drawn
         alone = shard_files(jobs, step, {shard: runs[-1:]}, split, tmp_path / "alone")
         rows, row = (path[0].read_text().splitlines() for path in (whole, alone))
         assert row[0] == rows[0]

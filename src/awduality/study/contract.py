@@ -74,7 +74,7 @@ class Step:
     of_tables: Sequence[str] = ()  # of a step per study: the tables beside the figures that it makes its own from
     rows: Sequence[str] | None = ()  # a row per run and value of these keys: layers, …; None: any number of rows
     of: Literal["all", "undiverged", "converged"] = "all"  # the runs that have rows
-    purposes: Sequence[str] = ()  # random streams that every run draws from
+    purposes: Sequence[str] = ()  # random streams that every run draws from: its own; "/init" is the library's
     gpu: Literal["if there", "if demanded", "never"] = "never"  # whether jobs take turns on a GPU
 
     @property

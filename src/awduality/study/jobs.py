@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from awduality.errors import InputError
-from awduality.purposes import PURPOSES
 from awduality.runs import Run
 from awduality.study.contract import Drawn, Step, Study
 from awduality.study.discovery import FOLDER, check_steps, claims_file, figures, study, study_of
@@ -178,8 +177,8 @@ class Jobs:
         return {**found, "root_seed": self.config["root_seed"]}
 
     def purpose(self, name: str) -> str:
-        """The full name of a random stream that a step declares: the study's own, unless the library's."""
-        return name if name in PURPOSES else f"{self.name}/{name}"
+        """The full name of a random stream that a step declares: the study's own, or, after a slash, the library's."""
+        return name.removeprefix("/") if name.startswith("/") else f"{self.name}/{name}"
 
     def described(self, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         """Shards as a command line says them: shard → settings, each with its seeds."""
