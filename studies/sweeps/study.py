@@ -189,7 +189,7 @@ STUDY = Study(
         ),
     ),
     page="docs/replication.md",
-    cost={"quick": "2 minutes", "full": "half an hour"},
+    cost={"quick": "2 minutes", "full": "16 minutes"},
     judged=("runs", "null-runs", "samples"),
     claims="config/claims.yaml",
     sizes={"quick": "config/config.yaml", "full": "config/mnist.yaml"},
