@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -18,13 +19,31 @@ ROOT = Path(__file__).resolve().parents[3]
 """The project that this code is part of. A study is never imported from another one, which may be a stranger's."""
 
 FOLDER = "studies"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+RULES = (
+    *("plan", "prepare_data", "claims", "draw", "figures", "origin", "provenance", "seal", "crate", "audit"),
+    *("everything", "all", "study", "kinds"),
+)
+"""Names that no step can have: of rules that every study has, and of the modules of a study that are no steps."""
+
 DEFAULT = "sweeps"
 """The study of a config that names none: the main paper's, whose default it is laid over."""
 
 
 def study_names() -> list[str]:
-    """Every study, by the name of its folder; folders whose names begin with ``_`` are none."""
-    return sorted(path.parent.name for path in (ROOT / FOLDER).glob("*/study.py") if path.parent.name[0] != "_")
+    """Every study, by the name of its folder; folders whose names begin with ``_`` are none.
+
+    Raises:
+        InputError: a folder's name is none that rules, modules and configs can have.
+    """
+    names = sorted(path.parent.name for path in (ROOT / FOLDER).glob("*/study.py") if path.parent.name[0] != "_")
+    if odd := [name for name in names if not _NAME.fullmatch(name)]:
+        raise InputError(
+            f"{FOLDER}/{odd[0]}: a study is called by its folder, and this name cannot be a module, a rule and a key "
+            "of a config: wanted small letters, digits and _, a letter first; rename the folder"
+        )
+    return names
 
 
 @cache
@@ -54,9 +73,14 @@ def check_steps(name: str) -> None:
     """Every step that a study declares is there; a job that the audit repeats has the code of its own step alone.
 
     Raises:
-        InputError: one is not.
+        InputError: one is not, or its name is taken.
     """
     for step in study(name).steps:
+        if step.name in RULES or not _NAME.fullmatch(step.name):
+            raise InputError(
+                f"{FOLDER}/{name}/study.py: a step cannot be called {step.name!r}: wanted small letters, digits and _, "
+                f"a letter first, and none of {', '.join(RULES)}, which every study has; rename the step and its module"
+            )
         if not (ROOT / FOLDER / name / f"{step.name}.py").is_file():
             raise InputError(
                 f"{FOLDER}/{name}/study.py declares the step {step.name!r}, but {step.name}.py is not there"

@@ -49,6 +49,11 @@ class Jobs:
         found = cls(config, name, study(name), shards(config), figures(name, config))
         made = {path.rpartition("/")[2] for path in found.tables} | {"claims.json"}
         for figure, drawn in found.drawn.items():
+            if not drawn.tables:
+                raise InputError(
+                    f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from nothing: wanted parameters "
+                    f"that name its tables, of {', '.join(sorted(made))}"
+                )
             if missing := sorted({*drawn.tables} - made):
                 raise InputError(
                     f"{FOLDER}/{name}/figures.py: draw_{drawn.function} draws {figure} from {', '.join(missing)}, "

@@ -169,3 +169,24 @@ def test_the_closure_of_a_file_holds_what_it_imports_and_nothing_that_imports_it
 def test_an_unknown_size_is_refused_with_those_that_there_are():
     with pytest.raises(InputError, match="size: got 'huge', wanted full or quick"):
         discovery.size_files("huge")
+
+
+@pytest.mark.parametrize("taken", ["draw", "claims", "figures", "Fit", "my-step"])
+def test_a_step_whose_name_is_taken_or_no_name_is_refused(odd, taken):
+    name = odd(study__py=DECLARATION.replace('Step("experiment")', f'Step("{taken}")'), **{f"{taken}__py": ""})
+    with pytest.raises(InputError, match=rf"a step cannot be called '{taken}': wanted small letters"):
+        discovery.check_steps(name)
+
+
+def test_a_folder_whose_name_can_be_no_module_is_named(odd):
+    odd()
+    (discovery.ROOT / "studies/My-Study").mkdir()
+    (discovery.ROOT / "studies/My-Study/study.py").write_text(DECLARATION)
+    with pytest.raises(InputError, match=r"studies/My-Study: a study is called by its folder.*rename the folder"):
+        discovery.study_names()
+
+
+def test_a_figure_that_is_drawn_from_nothing_is_refused(odd):
+    name = odd(figures__py='def draw_all():\n    """A caption."""\n')
+    with pytest.raises(InputError, match="draw_all draws all from nothing: wanted parameters that name its tables"):
+        Jobs.of(config(name))
