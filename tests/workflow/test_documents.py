@@ -107,7 +107,7 @@ def test_the_description_of_the_keys_is_that_of_the_schema(root):
 
 def test_the_committed_documents_show_the_committed_verdicts(root, tmp_path):
     # Not the working tree's: on another processor a run moves the last digits, which is no fault of the documents.
-    folders = ("README.md", "docs", "figures", "config", "workflow")
+    folders = ("README.md", "docs", "figures", "config", "studies", "workflow")
     archive = subprocess.run(["git", "archive", "HEAD", *folders], cwd=root, capture_output=True, check=False)
     if archive.returncode:
         pytest.skip("not a git checkout with committed figures")
