@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ import yaml
 
 from awduality.claims.judge import kinds_of, read_claims
 from awduality.config import resolve_file
-from awduality.files import read_json
+from awduality.data.sources import load
+from awduality.data.splits import split_arrays
+from awduality.files import read_json, write_arrays
 from awduality.purposes import PURPOSES
 from awduality.records import PLUMBING
 from awduality.study import discovery
 from awduality.study.jobs import CLAIMS_SCHEMA, Jobs
 from awduality.study.plan import plan, shards
 from tests.conftest import ROOT
-from tests.study_runs import prepared, shard_files
+from tests.study_calls import described, shard_step
 
 STUDIES = discovery.study_names()
 COMPANIONS = [name for name in STUDIES if not discovery.study(name).sizes]
@@ -122,6 +125,26 @@ class TestEveryConfigOfAStudy:
         assert len(written) == len(set(written))
 
 
+def prepared(config, folder):
+    """The split of a config, from the embedded digits."""
+    data = config["data"]
+    assert data["source"] == "digits", "quick sizes need no download"
+    arrays = split_arrays(
+        load("digits", folder), data["permutation_seed"], data["pool"], data["test"], bool(data.get("standardised"))
+    )
+    write_arrays(folder / "digits.safetensors", arrays)
+    return folder / "digits.safetensors"
+
+
+def shard_files(jobs, step, shard, runs, split, folder):
+    """Run the first step of a study for some runs of a shard; its files."""
+    shards = {shard: [entry for run in runs for entry in described(run.settings, [run.seed])]}
+    columns = getattr(import_module(f"studies.{jobs.name}.{step.name}"), "COLUMNS", ())
+    record = folder / "record.json"
+    shard_step(jobs.name, step.name, folder, shards, jobs.asked(step), split, columns=columns, record=record)
+    return [folder / f"{shard}.{suffix}" for suffix in ("csv", "safetensors")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPANIONS)
 class TestEveryExperiment:
@@ -132,12 +155,12 @@ class TestEveryExperiment:
         split = prepared(config, tmp_path) if step.data else None
         shard = min(jobs.shards_of(step), key=lambda found: (len(jobs.shards[found]), found))
         runs = jobs.shards[shard]
-        whole = shard_files(jobs, step, {shard: runs}, split, tmp_path / "whole")
-        again = shard_files(jobs, step, {shard: runs}, split, tmp_path / "again")
+        whole = shard_files(jobs, step, shard, runs, split, tmp_path / "whole")
+        again = shard_files(jobs, step, shard, runs, split, tmp_path / "again")
         assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in again]
         drawn = {(entry["purpose"], entry["index"]) for entry in read_json(tmp_path / "whole/record.json")["streams"]}
         assert {(jobs.purpose(purpose), run.seed) for purpose in step.purposes for run in runs} <= drawn
-        alone = shard_files(jobs, step, {shard: runs[-1:]}, split, tmp_path / "alone")
+        alone = shard_files(jobs, step, shard, runs[-1:], split, tmp_path / "alone")
         rows, row = (path[0].read_text().splitlines() for path in (whole, alone))
         assert row[0] == rows[0]
         assert set(row[1:]) == {line for line in rows if line.startswith(f"{runs[-1].id},")}
