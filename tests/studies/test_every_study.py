@@ -12,7 +12,7 @@ from awduality.claims.judge import kinds_of, read_claims
 from awduality.config import resolve_file
 from awduality.data.sources import load
 from awduality.data.splits import split_arrays
-from awduality.files import read_json, write_arrays
+from awduality.files import read_json, read_table, write_arrays
 from awduality.purposes import PURPOSES
 from awduality.records import PLUMBING
 from awduality.study import discovery
@@ -164,3 +164,23 @@ class TestEveryExperiment:
         rows, row = (path[0].read_text().splitlines() for path in (whole, alone))
         assert row[0] == rows[0]
         assert set(row[1:]) == {line for line in rows if line.startswith(f"{runs[-1].id},")}
+
+
+LEFT_BEHIND = {("learners", "runs.csv", "quadratic")}
+"""Columns that runs no longer write, in tables of configs that have not been run since."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_column_is_filled_in_some_row_of_some_committed_config(name):
+    filled: dict[tuple[str, str], bool] = {}
+    for origin in sorted((ROOT / "figures").glob("*/origin.json")):
+        if name in read_json(origin)["config"]:
+            for path in origin.parent.glob("*.csv"):
+                rows = read_table(path)
+                for column in rows[0] if rows else ():
+                    key = (re.sub(r"^[a-z_0-9]+-(gap|directions|training)", r"\1", path.name), column)
+                    filled[key] = filled.get(key, False) or any(row[column] for row in rows)
+    assert filled, "its full size is committed"
+    settings = discovery.study(name).settings
+    empty = {(name, *key) for key, some in filled.items() if not some and key[1] not in settings}
+    assert empty == {entry for entry in LEFT_BEHIND if entry[0] == name}
