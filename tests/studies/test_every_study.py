@@ -188,3 +188,10 @@ def test_every_column_is_filled_in_some_row_of_some_committed_config(name):
     }  # a setting may be neutral, an experiment without a pair of runs
     empty = {(name, *key) for key, some in filled.items() if not some and key[1] not in named}
     assert empty == {entry for entry in LEFT_BEHIND if entry[0] == name}
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_every_claim_of_a_companion_was_tested_at_its_full_size(name):
+    config, _ = resolve_file(ROOT, discovery.size_files("full")[name])
+    rows = read_json(ROOT / f"figures/{config['name']}/claims.json")
+    assert {row["id"]: row["reason"] for row in rows if row["verdict"] == "not tested"} == {}
