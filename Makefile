@@ -20,7 +20,7 @@ reproduce: $(STAMP)
 	$(BIN)/snakemake --cores all
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(FULL),,-m "not full")
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(FULL),,-m "not full")
 
 bench: $(STAMP)
 	@mkdir -p results

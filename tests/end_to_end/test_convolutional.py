@@ -9,7 +9,7 @@ import yaml
 from awduality.files import read_table
 from tests.conftest import commit, repository, run_snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("convolutional")]  # one run for all
+pytestmark = [pytest.mark.slow]
 
 CONFIG = {
     "name": "convolutional",

@@ -23,7 +23,7 @@ from awduality.training.population import arrays_of
 from tests.conftest import ROOT
 from tests.end_to_end.learner_processes import SEED, SHAPES, TRAINING, module
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("distributed")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SETTING = {"algorithm": "dpsgd", "learners": 4, "learning_rate": 0.3, "total_batch": 40, "steps": 100}
 MATRIX = [[0.6, 0.4, 0, 0], [0.3, 0.3, 0.4, 0], [0.1, 0, 0.5, 0.4], [0, 0.3, 0.1, 0.6]]

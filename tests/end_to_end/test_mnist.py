@@ -13,7 +13,7 @@ from awduality.training.run import Training
 from studies.sweeps.study import expand
 from tests.settings import AUTHORS
 
-pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.mnist, pytest.mark.xdist_group("mnist")]
+pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.mnist]
 
 
 @pytest.fixture(scope="module")

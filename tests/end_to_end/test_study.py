@@ -11,7 +11,7 @@ from awduality.files import read_table
 from awduality.study.discovery import drawing_functions
 from tests.conftest import commit, repository, run_snakemake
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]  # one run for all
+pytestmark = [pytest.mark.slow]
 
 SHARED = {"learning_rate": [0.5], "total_batch": [50], "steps": 200, "seeds": 3}
 CONFIG = {
