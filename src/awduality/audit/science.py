@@ -68,13 +68,13 @@ def check_config(root: Path, recorded: str, wanted: Any, sources: Mapping[str, C
 
     from awduality.config import resolve_files
     from awduality.errors import InputError
-    from awduality.study.discovery import claims_file, study_names
+    from awduality.study.discovery import claims_file, study_of
 
     if not isinstance(wanted, dict):
         return
     if any(path.startswith(OUTSIDE) for path in sources):  # level 4 says that it cannot be checked
         return
-    known = ("config/config.yaml", *map(claims_file, study_names()))
+    known = ("config/config.yaml", claims_file(study_of(wanted)))
     files = [path for path in sources if path.endswith((".yaml", ".yml")) and path not in known and is_within(path)]
     files = [path for path in files if not path.startswith("workflow/schemas/")]
     try:

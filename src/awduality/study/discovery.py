@@ -88,9 +88,12 @@ def check_steps(name: str) -> None:
 
 
 def module(name: str, part: str) -> ModuleType:
-    """A module of a study of this project."""
-    if str(ROOT) not in sys.path:
-        sys.path.append(str(ROOT))
+    """A module of a study of this project, whatever else is called ``studies`` where Python looks."""
+    package = sys.modules.get(FOLDER)
+    if package is None or list(package.__path__) != [str(ROOT / FOLDER)]:
+        package = ModuleType(FOLDER)
+        package.__path__ = [str(ROOT / FOLDER)]
+        sys.modules[FOLDER] = package
     return importlib.import_module(f"{FOLDER}.{name}.{part}")
 
 
@@ -190,9 +193,20 @@ def imported_modules(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in ("awduality", FOLDER))
-            yield from (name for alias in node.names if local_files(name := f"{node.module}.{alias.name}")[1:])
+            start = _package(path, node.level)
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            yield origin
+            yield from (
+                f"{origin}.{alias.name}" for alias in node.names
+            )  # a module, where there is a file of that name
+
+
+def _package(path: Path, level: int) -> list[str]:
+    """The package that a relative import of so many dots begins at; nothing for an absolute one."""
+    if not level:
+        return []
+    top = ROOT / "src" if path.is_relative_to(ROOT / "src") else ROOT
+    return list(path.relative_to(top).parts[:-level])
 
 
 def local_files(name: str) -> list[Path]:
