@@ -175,30 +175,34 @@ def _table(parameter: str) -> str:
 
 def foreign_imports(path: Path) -> Iterator[str]:
     """What a file, with what it imports of the project, takes from neither the standard library nor the project."""
-    seen, queue = set(), [path]
-    while queue:
-        file = queue.pop()
-        if file not in seen:
-            seen.add(file)
-            for name in imported_modules(file):
-                if local := local_files(name):
-                    queue += local
-                elif name.partition(".")[0] not in (*sys.stdlib_module_names, "awduality", FOLDER):
-                    yield name.partition(".")[0]
+    known = {*sys.stdlib_module_names, "awduality", FOLDER}
+    for file in closure(path):
+        tops = {name.partition(".")[0] for name in imported_modules(ROOT / file)}
+        yield from tops - known
 
 
-def imported_modules(path: Path) -> Iterator[str]:
+def imported_modules(path: Path) -> tuple[str, ...]:
     """The modules that a file imports, at its top or within functions, but for those below ``if TYPE_CHECKING``."""
-    for node in _executed(ast.parse(path.read_text(encoding="utf-8"))):
+    return _imports(path, path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imports(path: Path, text: str) -> tuple[str, ...]:
+    """The same of a file with this text: closures share most of their files, and each is parsed once."""
+    found: list[str] = []
+    for node in _executed(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            start = _package(path, node.level)
-            origin = ".".join([*start, *([node.module] if node.module else [])])
-            yield origin
-            yield from (
-                f"{origin}.{alias.name}" for alias in node.names
-            )  # a module, where there is a file of that name
+            origin = ".".join([*_package(path, node.level), *([node.module] if node.module else [])])
+            found += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]  # a module, where there is its file
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def _imported_files(path: Path, text: str) -> tuple[Path, ...]:
+    """The files of the project that importing a file with this text runs, but for those behind them."""
+    return tuple(dict.fromkeys(file for name in _imports(path, text) for file in local_files(name)))
 
 
 def _package(path: Path, level: int) -> list[str]:
@@ -225,11 +229,12 @@ def local_files(name: str) -> list[Path]:
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+        unseen = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not unseen and not isinstance(child, ast.expr):  # no expression holds a statement
             yield from _executed(child)
 
 
-def closure(path: str) -> list[str]:
+def closure(path: str | Path) -> list[str]:
     """A file and every file of the project that it imports, directly or not, as paths within the project."""
     found: set[Path] = set()
     queue = [ROOT / path]
@@ -237,5 +242,5 @@ def closure(path: str) -> list[str]:
         file = queue.pop()
         if file not in found:
             found.add(file)
-            queue += [other for name in imported_modules(file) for other in local_files(name)]
+            queue += _imported_files(file, file.read_text(encoding="utf-8"))
     return sorted(file.relative_to(ROOT).as_posix() for file in found)
