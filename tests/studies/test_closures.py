@@ -56,3 +56,10 @@ def test_a_study_of_another_tree_is_never_imported(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == str(ROOT / "studies/sweeps/study.py")
+
+
+def test_what_is_imported_stays_where_python_looks_for_it():
+    from studies.sweeps import study as before
+
+    assert discovery.module("sweeps", "study") is before
+    assert sys.modules["studies"].sweeps.study is before

@@ -89,12 +89,14 @@ def check_steps(name: str) -> None:
 
 def module(name: str, part: str) -> ModuleType:
     """A module of a study of this project, whatever else is called ``studies`` where Python looks."""
-    package = sys.modules.get(FOLDER)
-    if package is None or list(package.__path__) != [str(ROOT / FOLDER)]:
-        package = ModuleType(FOLDER)
-        package.__path__ = [str(ROOT / FOLDER)]
-        sys.modules[FOLDER] = package
+    package = sys.modules.setdefault(FOLDER, ModuleType(FOLDER))  # kept where it is there: it holds what is imported
+    package.__path__ = [str(ROOT / FOLDER)]
     return importlib.import_module(f"{FOLDER}.{name}.{part}")
+
+
+def named_studies(config: Mapping[str, Any]) -> list[str]:
+    """The studies whose names are among a config's keys, sorted."""
+    return [name for name in study_names() if name in config]
 
 
 def study_of(config: Mapping[str, Any]) -> str:
@@ -103,7 +105,7 @@ def study_of(config: Mapping[str, Any]) -> str:
     Raises:
         InputError: two of them are, or none.
     """
-    named = [name for name in study_names() if name in config]
+    named = named_studies(config)
     if len(named) != 1:
         said = f"names {len(named)} studies ({', '.join(named)})" if named else "names no study"
         raise InputError(

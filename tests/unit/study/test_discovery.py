@@ -1,6 +1,7 @@
 """Studies are found by their folders, and what is wrong with one is said before anything runs."""
 
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -32,7 +33,7 @@ FILES = {"study.py": DECLARATION, "experiment.py": "", "tables.py": "", "figures
 def odd(tmp_path, monkeypatch, request):
     """Make a study ``odd_<n>`` in a project of its own, some files other than usual; None leaves a file out."""
     monkeypatch.setattr(discovery, "ROOT", tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, discovery.FOLDER, ModuleType(discovery.FOLDER))
     name = f"odd_{abs(hash(request.node.name)) % 10**8}"
 
     def make(**files):
