@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from awduality.duality.determinants import MEASURES, determinants
+from awduality.layers import by_layer
 from awduality.runs import Run
 from awduality.study.step import Job, Outcome, each_run
 from studies.gradient_coherence.coherence import LATE, at_loss
-from studies.gradient_coherence.following import Followed, follow, permuted_labels, weights_by_name
+from studies.gradient_coherence.following import Followed, follow, permuted_labels
 from studies.gradient_coherence.methods import MINIBATCHES
 from studies.gradient_coherence.tasks import COHERENCE
 
@@ -92,7 +93,7 @@ def numbers(job: Job, run: Run, followed: Followed) -> dict[str, Any]:
         inputs, _ = job.split.train(settings["train_size"])
         clean = labels == true
         layer = job.asked["layers"][0]
-        weights = weights_by_name(followed.at_target)
+        weights = by_layer(followed.at_target)
         found |= {"layer": layer, **determinants(weights, layer, (inputs[clean], true[clean]), job.split.test)}
     columns = [*NUMBERS, *(f"{AT}{loss:g}" for loss in job.asked["matched_losses"]), *MEASURES]
     return {name: "" if _missing(found.get(name, "")) else found[name] for name in columns}

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from awduality.claims.statistics import mean_interval
 from awduality.figures.style import PAGE, draw_nothing, letter
 from studies.gradient_coherence.tasks import MEMORISATION
 
@@ -154,9 +155,5 @@ def _by_level(runs: pd.DataFrame, method: str) -> list[tuple[float, pd.DataFrame
 
 def _half(values: np.ndarray) -> float:
     """Half a 95% interval of Student's t for the mean; nothing where there are too few values to speak of one."""
-    from scipy.stats import t
-
     kept = values[np.isfinite(values)]
-    if len(kept) < 3:
-        return 0.0
-    return float(t.ppf(0.975, len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept)))
+    return float(mean_interval(kept)[1]) if len(kept) >= 3 else 0.0

@@ -147,8 +147,3 @@ def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     count = chosen.sum(axis=1)
     total = (values * chosen).sum(axis=1, dtype=float)
     return np.asarray(np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0))
-
-
-def weights_by_name(weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights of one network as the library calls them: fc1, fc2 and so on."""
-    return {f"fc{depth}": matrix for depth, matrix in enumerate(weights, 1)}

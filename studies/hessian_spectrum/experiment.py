@@ -121,12 +121,10 @@ def on_clusters(job: Job, runs: Sequence[Run]) -> Iterator[Outcome]:
 
 def gauss_newton_numbers(operator: NetworkHessian, classes: int) -> dict[str, float]:
     """The share of nearly zero eigenvalues of the Gauss–Newton part, if it is small enough, and its rank's excess."""
-    zeros = float("nan")
-    if operator.shape[0] <= MOST_FACTORS:
-        values = np.linalg.eigvalsh(operator.gauss_newton().numpy())
-        zeros = near_zero(values)
-    small = operator.shape[0] <= MOST_FACTORS
-    return {"zeros_factors": zeros, "rank_excess": rank_excess(operator, classes) if small else float("nan")}
+    if operator.shape[0] > MOST_FACTORS:
+        return dict.fromkeys(("zeros_factors", "rank_excess"), float("nan"))
+    values = np.linalg.eigvalsh(operator.gauss_newton().numpy())
+    return {"zeros_factors": near_zero(values), "rank_excess": rank_excess(operator, classes)}
 
 
 def on_images(job: Job, runs: Sequence[Run]) -> Iterator[Outcome]:

@@ -11,6 +11,7 @@ from awduality.curvature.layer_hessian import hessian_trace
 from awduality.curvature.network_hessian import NetworkHessian
 from awduality.duality.determinants import determinants
 from awduality.duality.nulls import balanced
+from awduality.layers import by_layer
 from awduality.networks import from_weights
 from awduality.probe import LayerProbe
 from studies.hessian_spectrum.data import Samples
@@ -18,11 +19,6 @@ from studies.hessian_spectrum.spectra import Numbers, network, outliers
 from studies.hessian_spectrum.stack import Layers
 
 LAYER = "fc2"
-
-
-def named(layers: Layers) -> dict[str, np.ndarray]:
-    """Name → weights, as the library has them."""
-    return {f"fc{number}": layer for number, layer in enumerate(layers, 1)}
 
 
 def whole_trace(weights: Mapping[str, np.ndarray], train: Samples) -> float:
@@ -38,14 +34,14 @@ def measured(layers: Layers, train: Samples, test: Samples, classes: int) -> Num
     ``interlacing_excess`` is what a layer's λ₁ has above the whole network's, relative to it: a block of a symmetric
     matrix has none. Outliers are counted among the 4k largest eigenvalues.
     """
-    operator = NetworkHessian(network(layers), train)
+    operator, weights = NetworkHessian(network(layers), train), by_layer(layers)
     top = top_eigenpairs(operator, 4 * classes).eigenvalues.numpy()
-    trace = whole_trace(named(layers), train)
+    trace = whole_trace(weights, train)
     found = {"loss": operator.loss, "top_eigenvalue": float(top[0]), "trace": trace, "outliers": outliers(top)}
-    even = balanced(named(layers))
-    flat = NetworkHessian(network([np.asarray(even[name]) for name in named(layers)]), train)
+    even = balanced(weights)
+    flat = NetworkHessian(network([np.asarray(even[name]) for name in weights]), train)
     found["top_eigenvalue_balanced"] = float(top_eigenpairs(flat, 1).eigenvalues[0])
-    layer = determinants(named(layers), LAYER, train, test)
+    layer = determinants(weights, LAYER, train, test)
     found["layer_top_eigenvalue"], found["layer_trace_share"] = layer["top_eigenvalue"], layer["trace"] / trace
     found["interlacing_excess"] = max(0.0, layer["top_eigenvalue"] / float(top[0]) - 1)
     return found | {f"{LAYER}/{name}": value for name, value in layer.items()}

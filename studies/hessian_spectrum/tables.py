@@ -88,14 +88,10 @@ def level_rows(results: Results) -> Iterator[Row]:
     Reaching a level is all that counts for it, so its row has ended as converged, wherever the run did later.
     """
     for one in results.runs:
-        found = results.arrays(_step(results), one, "levels")
+        found = results.arrays("experiment", one, "levels")
         for place in range(len(found.get("level", ()))):
             measured = {name: array[place].item() for name, array in found.items()}
             yield {**_told(results, one), "ended": "converged", **measured}
-
-
-def _step(results: Results) -> str:
-    return next(iter(results.steps))
 
 
 def _determinants(levels: list[Row]) -> list[dict[str, Any]]:
@@ -121,7 +117,7 @@ def spectrum_rows(results: Results) -> Iterator[Row]:
     parameters, else the smallest. ``bound`` is that bound.
     """
     for one, samples, classes in _shown(results):
-        arrays = results.arrays(_step(results), one)
+        arrays = results.arrays("experiment", one)
         for state in STATES:
             if (values := arrays.get(f"eigenvalues_{state}")) is None:
                 continue
@@ -138,7 +134,7 @@ def _shown(results: Results) -> Iterator[tuple[Planned, int, int]]:
     if clusters:
         least, points = min(one.settings["deviation"] for one in clusters), int(section["cluster_samples"])
         chosen = [one for one in clusters if one.settings["deviation"] == least]
-        sizes = {one.id: len(results.array(_step(results), one, "eigenvalues_init")) for one in chosen}
+        sizes = {one.id: len(results.array("experiment", one, "eigenvalues_init")) for one in chosen}
         numbers = {one.id: int(one.settings["classes"]) for one in chosen}
         bounded = [one for one in chosen if points * (numbers[one.id] - 1) < sizes[one.id]]
         best = max(bounded, key=lambda one: numbers[one.id], default=min(chosen, key=lambda one: numbers[one.id]))
@@ -146,12 +142,12 @@ def _shown(results: Results) -> Iterator[tuple[Planned, int, int]]:
     images = [one for one in first if one.settings["arm"] == "images"]
     exact = [one for one in images if _is_exact(results, one)]
     for one in sorted(exact, key=lambda one: int(one.settings["width"]))[-1:]:
-        yield one, int(section["samples"]), int(results.array(_step(results), one, "classes"))
+        yield one, int(section["samples"]), int(results.array("experiment", one, "classes"))
 
 
 def _is_exact(results: Results, one: Planned) -> bool:
-    return "eigenvalues_trained" in results.arrays(_step(results), one) and bool(
-        results.array(_step(results), one, "exact")
+    return "eigenvalues_trained" in results.arrays("experiment", one) and bool(
+        results.array("experiment", one, "exact")
     )
 
 
@@ -166,7 +162,7 @@ def shown_ranks(size: int) -> np.ndarray:
 def segment_rows(results: Results) -> Iterator[Row]:
     """The loss along every path, a row per point."""
     for one in results.runs:
-        for path, losses in results.arrays(_step(results), one, "path").items():
+        for path, losses in results.arrays("experiment", one, "path").items():
             for place, loss in zip(np.linspace(0, 1, len(losses)), losses, strict=True):
                 yield {**labelled(results, one), "path": path, "place": float(place), "loss": float(loss)}
 

@@ -13,11 +13,12 @@ from awduality.data.sources import load
 from awduality.data.splits import split_arrays
 from awduality.duality.nulls import balanced
 from awduality.files import write_arrays
+from awduality.layers import by_layer
 from awduality.runs import Run
 from awduality.study.step import Job
 from studies.hessian_spectrum import basins, experiment, spectra, tables
 from studies.hessian_spectrum.data import FEATURES, clusters, pooled
-from studies.hessian_spectrum.solutions import measured, named, whole_trace
+from studies.hessian_spectrum.solutions import measured, whole_trace
 from studies.hessian_spectrum.stack import descend, epochs, gradients, he_init, mean_losses, one_hot, stacked
 
 SHARED = {
@@ -219,13 +220,13 @@ def test_of_one_solution_the_whole_bounds_the_layer_and_the_trace_is_the_sum_of_
     values, _ = spectra.exact(operator)
     assert found["top_eigenvalue"] == pytest.approx(values[0], rel=1e-9)
     assert found["trace"] == pytest.approx(values.sum(), rel=1e-9)
-    assert whole_trace(named(weights), (inputs, labels)) == found["trace"]
+    assert whole_trace(by_layer(weights), (inputs, labels)) == found["trace"]
     assert found["outliers"] == spectra.outliers(values)
     block = operator.dense()[operator.block("fc2.weight"), operator.block("fc2.weight")]
     assert found["layer_top_eigenvalue"] == pytest.approx(float(torch.linalg.eigvalsh(block)[-1]), rel=1e-9)
     assert found["layer_trace_share"] == pytest.approx(float(block.trace()) / values.sum(), rel=1e-9)
     assert found["interlacing_excess"] == 0
-    even = [np.asarray(layer) for layer in balanced(named(weights)).values()]
+    even = [np.asarray(layer) for layer in balanced(by_layer(weights)).values()]
     again = NetworkHessian(spectra.network(even), (inputs, labels))
     assert found["top_eigenvalue_balanced"] == pytest.approx(spectra.exact(again)[0][0], rel=1e-6)
 

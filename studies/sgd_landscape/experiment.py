@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from awduality.duality.determinants import determinants
+from awduality.layers import by_layer
 from awduality.runs import Run
 from awduality.study.step import Job, Outcome, each_run
 from studies.sgd_landscape import langevin, shift
@@ -97,8 +98,7 @@ def _measured(job: Job, weights: list[np.ndarray], samples: tuple[np.ndarray, np
     of_layer, of_all = traces(weights, one)
     inputs, targets = job.split.test
     tested = passed(weights, inputs.astype(np.float64), targets)
-    named = {f"fc{number}": array for number, array in enumerate(weights, 1)}
-    found = determinants(named, LAYER, samples, (inputs.astype(np.float64), targets))
+    found = determinants(by_layer(weights), LAYER, samples, (inputs.astype(np.float64), targets))
     found["layer_trace"] = found.pop("trace")
     return {
         "trace": of_layer,
