@@ -42,7 +42,8 @@ for study_name, study_config in OTHERS.items():
 # snakefmt: on
 
 
-finished = attach(workflow, came_out, shown=("audit",))
+RUN = [CONFIG, *(entry["resolved"] for entry in OTHERS.values())]
+finished = attach(workflow, lambda: came_out(RUN), shown=("audit",))
 
 
 onsuccess:

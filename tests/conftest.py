@@ -151,6 +151,14 @@ def commit(tree: Path, message: str) -> str:
     return git(tree, "rev-parse", "HEAD")
 
 
+def unpack_head(root: Path, target: Path, *folders: str) -> None:
+    """Put what HEAD holds of these files and folders into another folder."""
+    archive = subprocess.run(["git", "archive", "HEAD", *folders], cwd=root, capture_output=True, check=False)
+    if archive.returncode:
+        pytest.skip("not a git checkout with committed figures")
+    subprocess.run(["tar", "-x"], cwd=target, input=archive.stdout, check=True)
+
+
 def repository(target: Path) -> Path:
     """What Snakemake and the audit need, committed in a repository of its own."""
     tree = copy_tree(target)

@@ -12,7 +12,7 @@ from typing import Any
 from awduality.errors import InputError
 from awduality.layers import layer_names
 from awduality.study.contract import Study
-from awduality.study.discovery import DEFAULT, FOLDER, study, study_names
+from awduality.study.discovery import DEFAULT, FOLDER, named_studies, study
 from awduality.study.schema import as_lists, study_schema
 
 COMMON = ("name", "root_seed", "seeds_per_shard")
@@ -42,19 +42,17 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
     Raises:
         InputError: all problems found, one per line.
     """
-    named = [name for name in study_names() if name in overlay]
-    problems: list[str] = []
+    named = named_studies(overlay)
     if len(named) > 1:
-        problems.append(
-            f"{named[-1]}: the config names {len(named)} studies, {', '.join(named)}: make a config for each"
+        raise _refused(
+            [f"{named[-1]}: the config names {len(named)} studies, {', '.join(named)}: make a config for each"]
         )
-        raise _refused(problems)
     name = named[0] if named else DEFAULT
     declared = study(name)
     base = {key: default[key] for key in default if key in (*COMMON, *declared.inherits, *declared.keys)}
     config = merged(base, overlay)
     wanted = study_schema(schema, name, declared)
-    problems += schema_problems(as_lists(config, name, declared), wanted)
+    problems = list(schema_problems(as_lists(config, name, declared), wanted))
     if not problems:
         config = _canonical(config, name, declared)
         problems += [*_contradictions(config), *declared.problems(config)]
@@ -83,7 +81,7 @@ def resolve_files(root: Path, overlay: Mapping[str, Any], files: Sequence[str]) 
     """
     read = ["config/config.yaml", *files, "workflow/schemas/config.schema.yaml"]
     found = dict(overlay)
-    named = next((name for name in study_names() if name in overlay), DEFAULT)
+    named = next(iter(named_studies(overlay)), DEFAULT)
     bases: list[str] = []
     while isinstance(base := found.pop("extends", None), str):
         if (path := f"{FOLDER}/{named}/{base}") in bases:

@@ -12,7 +12,7 @@ from awduality.claims.report import Verdicts, markdown_table, short
 from awduality.config import resolve_file
 from awduality.errors import InputError
 from awduality.files import read_json
-from awduality.study.contract import Setting, Study
+from awduality.study.contract import MAIN_PAPER, Setting, Study
 from awduality.study.discovery import FOLDER, captions, claims_file, figures, size_files, study, study_names
 
 NOT_RUN = "not run yet"
@@ -68,15 +68,19 @@ def full_config(root: Path, name: str) -> dict[str, Any]:
     return resolve_file(root, size_files("full")[name])[0]
 
 
+def _verdicts(root: Path, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The committed verdicts of a config; none where it has not been run."""
+    path = root / "figures" / config["name"] / "claims.json"
+    return list(read_json(path)) if path.is_file() else []
+
+
 class _Judged:
     """What came out of a config of a study, in words."""
 
     def __init__(self, root: Path, name: str, config: Mapping[str, Any]) -> None:
-        folder = root / "figures" / config["name"]
-        self.name, self.config, self.folder = name, config, folder
+        self.name, self.config, self.folder = name, config, root / "figures" / config["name"]
         self.drawn = figures(name, config)
-        rows = read_json(folder / "claims.json") if (folder / "claims.json").is_file() else []
-        self.verdicts = Verdicts({row["id"]: row for row in rows})
+        self.verdicts = Verdicts({row["id"]: row for row in _verdicts(root, config)})
 
     def claim(self, identifier: str) -> Mapping[str, Any]:
         """The object of a claim in ``claims.json``; of one without a run an empty one."""
@@ -146,8 +150,7 @@ def table_of_studies(root: Path) -> str:
     lines = [["study", "paper", "headline claims", "verdicts", "quick, full"]]
     for name in study_names():
         declared, config = study(name), full_config(root, name)
-        path = root / "figures" / config["name"] / "claims.json"
-        found = headlines(read_json(path)) if path.is_file() else []
+        found = headlines(_verdicts(root, config))
         has_template = (root / FOLDER / name / "README.md.jinja").is_file()
         place = f"../{declared.page}" if declared.page else f"{name}/README.md"
         page = f"[{name}]({place})" if declared.page or has_template else name
@@ -163,10 +166,9 @@ def companions(root: Path) -> str:
     lines = [["study", "paper", "asks", "headline claims"]]
     for name in study_names():
         declared = study(name)
-        if declared.sizes:  # the main paper's
+        if declared.paper == MAIN_PAPER:
             continue
-        path = root / "figures" / full_config(root, name)["name"] / "claims.json"
-        verdicts = Counter(verdict for _, verdict, _ in headlines(read_json(path))) if path.is_file() else Counter()
+        verdicts = Counter(verdict for _, verdict, _ in headlines(_verdicts(root, full_config(root, name))))
         said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or NOT_RUN
         paper = f"[{declared.paper.authors} {declared.paper.year}]({declared.paper.link})"
         lines.append([f"[{name}]({FOLDER}/{name}/README.md)", paper, declared.about, said])

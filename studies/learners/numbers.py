@@ -13,7 +13,7 @@ import pandas as pd
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json, read_table
 from awduality.learners import SETTINGS
-from awduality.study.tables import labels_of
+from awduality.study.tables import labels_of, per_sample
 from studies.learners.matched import in_experiment, matched_pairs
 
 Row = dict[str, Any]
@@ -111,7 +111,7 @@ def course_rows(results: StudyResults) -> list[Row]:
 def sample_rows(results: StudyResults) -> list[Row]:
     """A row per test sample: per experiment the mean over its matched pairs of ℓ_DPSGD − ℓ_SSGD.
 
-    Rounded to seven digits: these numbers are only resampled. An experiment without a pair has no column.
+    An experiment without a pair has no column.
     """
     columns: dict[str, np.ndarray] = {}
     for name in results.experiments:
@@ -122,11 +122,7 @@ def sample_rows(results: StudyResults) -> list[Row]:
         ]
         if differences:
             columns[name] = np.mean(differences, axis=0)
-    count = max(map(len, columns.values()), default=0)
-    return [
-        {"sample": place, **{name: float(f"{column[place]:.7g}") for name, column in columns.items()}}
-        for place in range(count)
-    ]
+    return per_sample(columns)
 
 
 def _read(paths: Sequence[Path]) -> pd.DataFrame:

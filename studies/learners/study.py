@@ -7,7 +7,7 @@ from typing import Any
 
 from awduality.learners import ALGORITHMS, MIXINGS, SETTINGS, canonical_settings
 from awduality.runs import Run
-from awduality.study.contract import Paper, Setting, Step, Study
+from awduality.study.contract import MAIN_PAPER, Setting, Step, Study
 from awduality.study.plan import experiment_runs
 
 _SETTINGS = {
@@ -91,12 +91,7 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 STUDY = Study(
-    paper=Paper(
-        "Activity–weight duality in feed-forward neural networks reveals two co-determinants for generalization",
-        "Feng, Zhang & Tu",
-        2023,
-        "10.1038/s42256-023-00700-x",
-    ),
+    paper=MAIN_PAPER,
     settings=_SETTINGS,
     shared=_SHARED,
     about="Many learners: synchronous and decentralised SGD",

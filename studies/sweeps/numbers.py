@@ -19,7 +19,7 @@ from awduality.claims.statistics import mean_interval, slopes, sweep_series
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_frame, read_json
-from awduality.study.tables import labels_of
+from awduality.study.tables import labels_of, per_sample
 from studies.sweeps.study import FACTORS, sweeps
 
 Row = dict[str, Any]
@@ -192,10 +192,7 @@ def run_rows(results: Results) -> list[Row]:
 
 
 def sample_rows(results: Results) -> list[Row]:
-    """A row per test sample: how its loss changes along every sweep, the mean over seeds of the slope.
-
-    Rounded to seven digits: these numbers are only resampled.
-    """
+    """A row per test sample: how its loss changes along every sweep, the mean over seeds of the slope."""
     losses = {
         run: results.arrays[f"{run}/test_losses"]
         for run in results.runs.index
@@ -208,11 +205,7 @@ def sample_rows(results: Results) -> list[Row]:
         if len(swept):
             series = sweep_series(swept, factor, np.stack([losses[run] for run in swept.index]))
             columns |= {factor: np.mean(slopes(series), axis=0)} if series else {}
-    count = max(map(len, columns.values()), default=0)
-    return [
-        {"sample": place, **{factor: float(f"{column[place]:.7g}") for factor, column in columns.items()}}
-        for place in range(count)
-    ]
+    return per_sample(columns)
 
 
 def duality_rows(results: Results) -> list[Row]:

@@ -14,7 +14,7 @@ from typing import Any
 from awduality.data.counts import noisy_count
 from awduality.errors import InputError
 from awduality.runs import Run, Settings
-from awduality.study.contract import Drawn, Paper, Setting, Step, Study
+from awduality.study.contract import MAIN_PAPER, Drawn, Setting, Step, Study
 
 _PAPER = "Feng, Zhang & Tu (2023), abstract; values from the authors' code"
 
@@ -142,12 +142,7 @@ def group(_run: Run, experiments: Sequence[str]) -> str:
 _ANALYSIS = ("layers", "geometry.sharp_directions", "geometry.shuffles")
 
 STUDY = Study(
-    paper=Paper(
-        "Activity–weight duality in feed-forward neural networks reveals two co-determinants for generalization",
-        "Feng, Zhang & Tu",
-        2023,
-        "10.1038/s42256-023-00700-x",
-    ),
+    paper=MAIN_PAPER,
     about="Regularization schemes, one factor at a time",
     settings=FACTORS,
     inherits=("data", "network", "layers"),

@@ -16,6 +16,7 @@ from awduality.config import resolve
 from awduality.files import read_json
 from awduality.study.discovery import claims_file, study, study_of
 from awduality.study.jobs import CLAIMS_SCHEMA
+from tests.conftest import unpack_head
 from tests.settings import COMMITTED
 
 CONFIGS = {name: "config" if name == "digits" else name for name in COMMITTED}
@@ -107,11 +108,7 @@ def test_the_description_of_the_keys_is_that_of_the_schema(root):
 
 def test_the_committed_documents_show_the_committed_verdicts(root, tmp_path):
     # Not the working tree's: on another processor a run moves the last digits, which is no fault of the documents.
-    folders = ("README.md", "docs", "figures", "config", "studies", "workflow")
-    archive = subprocess.run(["git", "archive", "HEAD", *folders], cwd=root, capture_output=True, check=False)
-    if archive.returncode:
-        pytest.skip("not a git checkout with committed figures")
-    subprocess.run(["tar", "-x"], cwd=tmp_path, input=archive.stdout, check=True)
+    unpack_head(root, tmp_path, "README.md", "docs", "figures", "config", "studies", "workflow")
     checked(root, tmp_path, "write_documents")
 
 

@@ -77,11 +77,10 @@ def data_options(data):
     return found + ["--standardised"] * data.get("standardised", False)
 
 
-def came_out():
-    """What a person is told at the end of a run: verdicts, where the figures are, and what to do next."""
+def came_out(configs):
+    """What a person is told at the end of a run of these: verdicts, where the figures are, and what to do next."""
     from awduality.claims.closing import closing, judged_in
 
-    configs = [asked_config()[0], *(entry["resolved"] for entry in other_configs().values())]
     return closing([one for config in configs if (one := judged_in(config))])
 
 

@@ -15,6 +15,7 @@ from awduality.claims.rows import (
     NUMBER,
     QUANTITY,
     ROWS,
+    asked_for,
     by_seed,
     columns_of,
     counted,
@@ -60,16 +61,11 @@ class OfRows(Kind):
         return too_few(seeds, rows, self.least_seeds) if len(rows) else no_rows(claim, tables)
 
 
-class Largest(Kind):
+class Largest(OfRows):
     """The largest absolute value of some columns over all rows: what an identity is held to."""
 
     needs: Mapping[str, Shape] = {"columns": NAMES}
-    may: Mapping[str, Shape] = ROWS
     exact = True
-
-    def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
-        """Experiments and values that do not exist."""
-        yield from row_problems(claim, registry)
 
     def reads(self, claim: Claim) -> Mapping[str, Iterable[str]]:
         """Its columns, and those that choose rows."""
@@ -77,7 +73,7 @@ class Largest(Kind):
 
     def measure(self, claim: Claim, tables: Tables) -> Measured | None:
         """On every row that has one of the numbers, however its run ended, unless the claim asks for converged runs."""
-        rows = rows_of(claim, tables)
+        rows = self.rows(claim, tables)
         rows = rows[counted(claim, rows)] if "runs" in claim.options else rows
         values = np.abs(rows[list(claim.options["columns"])].to_numpy(float))
         found = values[~np.isnan(values).all(axis=1)]
@@ -136,7 +132,7 @@ def _reference(claim: Claim) -> float:
 def _per_experiment(claim: Claim, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     assert claim.quantity is not None
     for name in claim.options["experiments"]:
-        here = rows[[name in asked.split() for asked in rows["experiments"].fillna("")]]
+        here = asked_for(rows, [name])
         values = by_seed(here, claim.quantity.of(here)).to_numpy(float)
         yield {"setting": name, **interval_row(values), "runs": len(here)}
 

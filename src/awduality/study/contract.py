@@ -26,6 +26,14 @@ class Paper:
         return f"https://{'doi.org' if self.source.startswith('10.') else 'arxiv.org/abs'}/{self.source}"
 
 
+MAIN_PAPER = Paper(
+    "Activity–weight duality in feed-forward neural networks reveals two co-determinants for generalization",
+    "Feng, Zhang & Tu",
+    2023,
+    "10.1038/s42256-023-00700-x",
+)
+
+
 @dataclass(frozen=True)
 class Setting:
     """What runs differ in, or share: its type, how text and axes write it, the values that it may have."""

@@ -118,7 +118,8 @@ class Jobs:
 
     def files(self, step: Step, names: Iterable[str]) -> list[str]:
         """What a step per shard writes for these shards."""
-        chosen = [name for name in names if name in self.shards_of(step)]
+        known = set(self.shards_of(step))
+        chosen = [name for name in names if name in known]
         return [f"{self.results}/{step.place}/{name}.{suffix}" for name in chosen for suffix in ("csv", "safetensors")]
 
     def made(self, step: Step) -> list[str]:

@@ -57,10 +57,7 @@ class Job:
     @cached_property
     def split(self) -> Split:
         """The data."""
-        from awduality.data.splits import read_split
-
-        assert self.split_file is not None, "a step that reads the split declares data=True"
-        return read_split(self.split_file)
+        return split_from(self.split_file)
 
     def rows(self, step: str) -> dict[str, list[dict[str, str]]]:
         """Run → what an earlier step says of it, every cell as text."""
@@ -79,6 +76,14 @@ class Job:
         return {name: array for file in self.before[step] for name, array in _arrays(file).items()}
 
 
+def split_from(file: Path | None) -> Split:
+    """The data of a step, of those that read it."""
+    from awduality.data.splits import read_split
+
+    assert file is not None, "a step that reads the split declares data=True"
+    return read_split(file)
+
+
 def _arrays(file: Path) -> dict[str, np.ndarray]:
     return read_arrays(of_kind(file, "safetensors"))
 
@@ -88,9 +93,9 @@ def of_kind(file: Path, suffix: str) -> Path:
     return file.with_name(f"{file.name}.{suffix}")
 
 
-def arrays_of(arrays: Mapping[str, np.ndarray], run: Run | str, part: str = "") -> dict[str, np.ndarray]:
+def arrays_of(arrays: Mapping[str, np.ndarray], run: Run, part: str = "") -> dict[str, np.ndarray]:
     """Name → array of one run, of those whose name begins with ``<part>/`` if a part is given."""
-    prefix = f"{run.id if isinstance(run, Run) else run}/" + (f"{part}/" if part else "")
+    prefix = f"{run.id}/" + (f"{part}/" if part else "")
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from awduality.commandline import parse, recorded, run
 from awduality.files import read_arrays, read_frame, read_json, read_table, write_table
 from awduality.runs import Run
-from awduality.study.step import running
+from awduality.study.step import arrays_of, running, split_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,10 +88,7 @@ class Results:
     @cached_property
     def split(self) -> Split:
         """The data."""
-        from awduality.data.splits import read_split
-
-        assert self.split_file is not None, "a step that reads the split declares data=True"
-        return read_split(self.split_file)
+        return split_from(self.split_file)
 
     @property
     def shards(self) -> list[str]:
@@ -125,10 +122,7 @@ class Results:
         key = (step, one.shard)
         if key not in self._arrays:
             self._arrays[key] = read_arrays(self.steps[step] / f"{one.shard}.safetensors")
-        prefix = f"{one.id}/" + (f"{part}/" if part else "")
-        return {
-            name.removeprefix(prefix): array for name, array in self._arrays[key].items() if name.startswith(prefix)
-        }
+        return arrays_of(self._arrays[key], one.run, part)
 
     def array(self, step: str, one: Planned, name: str) -> np.ndarray:
         """One array of one run."""
@@ -171,6 +165,15 @@ def run_rows(results: Results, *steps: str) -> list[Row]:
 def labelled(results: Results, one: Planned) -> Row:
     """How a row of any table begins: config, run, settings, seed."""
     return {**results.labels, "run": one.id, **one.settings, "seed": one.seed}
+
+
+def per_sample(columns: Mapping[str, np.ndarray]) -> list[Row]:
+    """A row per test sample, of (T,) numbers by name, rounded to seven digits: they are only resampled."""
+    count = max(map(len, columns.values()), default=0)
+    return [
+        {"sample": place, **{name: float(f"{column[place]:.7g}") for name, column in columns.items()}}
+        for place in range(count)
+    ]
 
 
 def by_setting(table: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

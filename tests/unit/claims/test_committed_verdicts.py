@@ -15,6 +15,7 @@ from awduality.claims.judge import judged
 from awduality.files import read_frame, write_json
 from awduality.study.discovery import claims_file, study, study_of
 from awduality.study.jobs import CLAIMS_SCHEMA
+from tests.conftest import unpack_head
 from tests.settings import COMMITTED
 
 KERNELS = "SkylakeX"
@@ -45,11 +46,7 @@ def folders(root):
 def committed(root, tmp_path_factory):
     """What HEAD holds: a run in the working tree, on another processor, moves the last digits, which is no fault."""
     place = tmp_path_factory.mktemp("committed")
-    names = ("figures", "config", "studies", "workflow")
-    archive = subprocess.run(["git", "archive", "HEAD", *names], cwd=root, capture_output=True, check=False)
-    if archive.returncode:
-        pytest.skip("not a git checkout with committed figures")
-    subprocess.run(["tar", "-x"], cwd=place, input=archive.stdout, check=True)
+    unpack_head(root, place, "figures", "config", "studies", "workflow")
     return place
 
 
