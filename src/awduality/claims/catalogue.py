@@ -217,6 +217,8 @@ def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim], registr
         if claim.identity != kind.exact or (claim.identity and claim.expected != "equivalent"):
             exact = " or ".join(repr(name) for name, one in registry.kinds.items() if one.exact)
             yield f"claims.{claim.id}: an identity has a statistic of kind {exact} and expects equivalent(margin)"
+        if claim.expected == "equivalent" and not kind.equivalence:
+            yield f"claims.{claim.id}.expected: kind {claim.kind!r} cannot test for no effect: wanted +, - or any"
         yield from (f"claims.{claim.id}.{problem}" for problem in kind.problems(claim, registry))
 
 

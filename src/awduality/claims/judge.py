@@ -87,11 +87,12 @@ def judge(claims: Claims, tables: Mapping[str, pd.DataFrame], root_seed: int, re
     ]
     # One family: all tests of all parts. An identity has no p-value.
     p_adjusted = adjusted([one.p if isinstance(one, Measured) else np.nan for _, _, one in found])
+    tests = int(np.isfinite(p_adjusted).sum())
     titled = any(claim.headline for claim in claims.claims)
     rows = [
         {
             **labels,
-            **claim_row(claim, one, float(p), claims.level, registry.kinds[claim.kind].words(claim)),
+            **claim_row(claim, one, float(p), claims.level, registry.kinds[claim.kind].words(claim), tests),
             **({} if registry.kinds[claim.kind].ratios else {"scale": "linear"}),
             **({"headline": claim.headline or None} if titled else {}),
         }
