@@ -11,8 +11,9 @@ import pandas as pd
 
 from awduality.claims.catalogue import Claim, Claims, did_you_mean, read_claims
 from awduality.claims.frame import Largest, Mean, Slope
+from awduality.claims.held_out import HeldOut
 from awduality.claims.kind import Kind, Measured, Registry, Row, Tables, Untested
-from awduality.claims.ordered import Rank, Trend
+from awduality.claims.ordered import PartialRank, Rank, Trend
 from awduality.claims.shares import Share
 from awduality.claims.sides import Compared, Contrast
 from awduality.claims.statistics import adjusted
@@ -28,6 +29,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "trend": Trend(),
         "slope": Slope(),
         "rank": Rank(),
+        "partial_rank": PartialRank(),
+        "held_out": HeldOut(),
         "share": Share(),
         "contrast": Contrast(),
         "none": Untested(),
