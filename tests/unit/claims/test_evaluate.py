@@ -142,8 +142,9 @@ def test_an_effect_below_the_margin_is_equivalent(noise):
     assert verdict(claim(expected="equivalent", margin=0.2), noise) == "supported"
 
 
-def test_equivalence_is_never_contradicted(trend):
-    assert verdict(claim(expected="equivalent", margin=0.2), trend) == "inconclusive"
+def test_an_effect_beyond_the_margin_contradicts_equivalence(trend):
+    assert verdict(claim(expected="equivalent", margin=0.2), trend) == "contradicted"
+    assert verdict(claim(expected="equivalent", margin=4.0), trend) == "inconclusive"
 
 
 def test_a_mean_is_tested_over_seeds(rng):
