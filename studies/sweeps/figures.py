@@ -87,8 +87,8 @@ def draw_nulls(null_curves: pd.DataFrame) -> Figure:
 
     a: sharpness, as trained, with the scalars that make g out of the dual weights shuffled over the pairs, and in a
     random orthonormal basis. b: correlation c, likewise. c: cumulative share of the estimate; shuffled scalars leave
-    most of it, rescaling whole layers changes nothing, rescaling single neurons moves it, a random basis spreads it. d: sharpness under rescaling. Lines
-    are means over seeds and draws, bands the central 95%.
+    most of it, rescaling whole layers changes nothing, rescaling single neurons moves it, a random basis spreads it.
+    d: sharpness under rescaling. Lines are means over seeds and draws, bands the central 95%.
     """
     return null_figure.draw_nulls(null_curves)
 

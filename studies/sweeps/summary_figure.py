@@ -65,13 +65,13 @@ def _schematic(axes: Axes) -> None:
         (8.3, "$a' = a + \\Delta a$", "$W$", _TEST),
         (4.6, "$a$", "$W + \\Delta W$", _TRAIN),
     ):
-        axes.text(1.6, top, given, ha="center", va="center", fontsize=8, color=colour)
-        axes.add_patch(Rectangle((4.0, top - 0.9), 3.2, 1.8, facecolor="0.95", edgecolor="0.3", linewidth=0.8))
-        axes.text(5.6, top, weights, ha="center", va="center", fontsize=8)
-        for start, end in ((3.1, 3.9), (7.3, 8.1)):
+        axes.text(2.6, top, given, ha="right", va="center", fontsize=7.5, color=colour)
+        axes.add_patch(Rectangle((4.2, top - 0.9), 3.6, 1.8, facecolor="0.95", edgecolor="0.3", linewidth=0.8))
+        axes.text(6.0, top, weights, ha="center", va="center", fontsize=7.5)
+        for start, end in ((2.8, 4.2), (7.8, 9.2)):
             axes.add_patch(FancyArrowPatch((start, top), (end, top), arrowstyle="-|>", mutation_scale=7, color="0.3"))
-        axes.text(9.0, top, r"$z'$", ha="center", va="center", fontsize=8)
-    axes.text(9.0, 6.45, "=", ha="center", va="center", fontsize=9, rotation=90)
+        axes.text(9.7, top, r"$z'$", ha="center", va="center", fontsize=8)
+    axes.text(9.7, 6.45, "=", ha="center", va="center", fontsize=9, rotation=90)
     axes.text(5.0, 2.55, r"$\Delta W = (W\,\Delta a)\,a^{\mathsf{T}}/|a|^2$", ha="center", va="center", fontsize=8)
     axes.text(
         5.0,
@@ -87,9 +87,12 @@ def _concentration(axes: Axes, curves: pd.DataFrame) -> None:
     names = ["real", "shuffled_scalars", "random_basis"]
     draw_curves(axes, curves, "share", names)
     axes.axvline(10, color="0.6", linewidth=0.5, linestyle=(0, (2, 2)), zorder=0)
-    axes.set(xscale="log", ylim=(0, 1.05), xlabel=r"Direction $n$, by $\sigma_{g,n}$", ylabel="Cumulative share of the sum")
+    axes.set(
+        xscale="log", ylim=(0, 1.2), xlabel=r"Direction $n$, by $\sigma_{g,n}$", ylabel="Cumulative share of the sum"
+    )
     looks = [LOOKS[name] for name in names]
-    axes.legend(handles=[Line2D([], [], color=colour, label=label) for label, colour, _ in looks], loc="upper left")
+    handles = [Line2D([], [], color=colour, label=label) for label, colour, _ in looks]
+    axes.legend(handles=handles, loc="upper left", fontsize=5.5, handlelength=1.2, borderpad=0)
 
 
 def _gaps(axes: Axes, runs: pd.DataFrame) -> None:
@@ -118,7 +121,10 @@ def _ranks(axes: Axes, cells: Mapping[str, Claim]) -> None:
     """How every predictor ranks the gaps; below, what each of the two determinants says beyond the other."""
     names = [entry["predictor"] for entry in cells["codeterminants"]["details"]]
     draw_ranks(axes, cells["codeterminants"], names)
-    partial = {"codeterminants/sharpness": r"$\lambda_1$, given size", "codeterminants/size": r"size, given $\lambda_1$"}
+    partial = {
+        "codeterminants/sharpness": r"$\lambda_1$, given size",
+        "codeterminants/size": r"size, given $\lambda_1$",
+    }
     for place, name in enumerate(partial, len(names)):
         if cells[name]["estimate"] is not None:
             draw_estimate_at(axes, place, cells[name])

@@ -38,6 +38,7 @@ _PANELS = {
 }
 SYMBOLS = {
     "λ₁ Σσ_w²": r"$\lambda_1\,\Sigma\sigma_w^2$",
+    "λ₁ and size": r"$\lambda_1$ and size",
     "λ₁": r"$\lambda_1$",
     "trace": r"$\mathrm{tr}\,H$",
     "Σσ_w²": r"$\Sigma\sigma_w^2$",
