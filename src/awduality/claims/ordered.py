@@ -11,15 +11,19 @@ import pandas as pd
 from awduality.claims.catalogue import TEST_SAMPLES, Claim, Quantity
 from awduality.claims.frame import OfRows
 from awduality.claims.kind import Measured, Registry, Shape, Tables, claim_stream, p_of
-from awduality.claims.rows import QUANTITY, ROWS, columns_of, interval_row, rows_in_words
-from awduality.claims.statistics import Series, mean_p, permutation_p, slopes, sweep_series
+from awduality.claims.rows import QUANTITY, ROWS, by_seed, columns_of, counted, interval_row, rows_in_words
+from awduality.claims.statistics import Series, at_every_seed, mean_p, permutation_p, slopes, sweep_series
 
+_LEAST_VALUES = 2  # of a setting, for a trend
 _LEAST_RANKED = 3  # rows that are ranked at least
 _NOTHING_LEFT = 1e-12  # share of the variance of ranks that is rounding
 
 
 class Trend(OfRows):
-    """The change of a quantity from the smallest value of a setting to the largest, within every seed."""
+    """The change of a quantity from the smallest value of a setting to the largest, within every seed.
+
+    Of the values at which every seed has ended as asked and has the number; the others are told apart, in the details.
+    """
 
     needs: Mapping[str, Shape] = {
         "quantity": QUANTITY,
@@ -46,7 +50,11 @@ class Trend(OfRows):
     def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
         """Tested by permutations within seeds; equivalence by two one-sided t-tests over seeds."""
         assert claim.quantity is not None
+        everything, over = self.rows(claim, tables), self.over(claim)
         rows, excluded = self.good(claim, tables)
+        if len(everything) and rows[over].nunique() < _LEAST_VALUES:
+            whole = f"{rows[over].nunique()} of {everything[over].nunique()} values of {over}"
+            return f"every seed ended as asked, with the number, at {whole}; {_LEAST_VALUES} are needed"
         series = self.series(claim, rows, claim.quantity)
         if (reason := self.few(claim, tables, len(series))) is not None:
             return reason
@@ -62,7 +70,26 @@ class Trend(OfRows):
             null_values = slopes(self.series(claim, rows, claim.null.quantity))
         elif claim.null and claim.null.name == TEST_SAMPLES:
             interval = self.over_samples(claim, tables)
-        return Measured(values, p, len(rows), excluded, null_values, interval)
+        return Measured(values, p, len(rows), excluded, null_values, interval, details=self.apart(claim, everything))
+
+    def good(self, claim: Claim, tables: Tables) -> tuple[pd.DataFrame, int]:
+        """The rows at the values of the setting at which every seed counts, and how many others there are."""
+        rows = self.rows(claim, tables)
+        kept = at_every_seed(rows, self.over(claim), counted(claim, rows, *claim.quantities))
+        return rows[kept], int((~kept).sum())
+
+    def apart(self, claim: Claim, rows: pd.DataFrame) -> list[dict[str, Any]]:
+        """The values that are left out: how many seeds count there, and the mean of the quantity over those."""
+        assert claim.quantity is not None
+        over, found = self.over(claim), []
+        good = counted(claim, rows, *claim.quantities)
+        left_out = rows[~at_every_seed(rows, over, good)]
+        for value, of_value in left_out.groupby(over):
+            here = of_value[good[rows.index.get_indexer(of_value.index)]]
+            values = by_seed(here, claim.quantity.of(here)).to_numpy(float)
+            seeds = {"seeds": len(values), "of_seeds": rows["seed"].nunique()}
+            found.append({"setting": f"{over} = {value:g}, left out", **seeds, **interval_row(values)})
+        return found
 
     def over_samples(self, claim: Claim, tables: Tables) -> tuple[float, float] | None:
         """The interval over test samples, where a study has a number of each; nothing is beaten without."""
@@ -73,6 +100,8 @@ class Trend(OfRows):
         """The quantity and the setting."""
         assert claim.quantity is not None
         span = self.span.format(over=self.over(claim).replace("_", " "))
+        ended = "counts" if claim.options.get("runs") == "all" else "converged"
+        span += f", over the values at which every seed {ended}"
         return f"mean over seeds of the change of {claim.quantity.words} {span}{rows_in_words(claim)}"
 
 

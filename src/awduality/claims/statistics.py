@@ -84,6 +84,22 @@ class Series:
     y: np.ndarray  # (V, …)
 
 
+def at_every_seed(runs: pd.DataFrame, factor: str, good: np.ndarray) -> np.ndarray:
+    """(runs,) whether a run has a value of the factor at which all runs of every seed of the table are good.
+
+    Seeds that are left where others ended otherwise were chosen by how they ended, and a trend would run to that value
+    through them alone.
+
+    Args:
+        runs: with the columns of the factor and the seed.
+        factor: the column.
+        good: (runs,) whether a run counts.
+    """
+    found = runs[[factor, "seed"]].assign(good=good)
+    per_seed = found.groupby([factor, "seed"])["good"].all().unstack(fill_value=False)
+    return np.asarray(found[factor].map(per_seed.all(axis=1)).to_numpy(bool))
+
+
 def sweep_series(runs: pd.DataFrame, factor: str, y: np.ndarray) -> list[Series]:
     """One series per seed along a sweep: x runs from 0 at the smallest value that is left to 1 at the largest.
 
