@@ -59,7 +59,7 @@ def test_the_summary_ranks_every_predictor_each_determinant_given_the_other_and_
     assert points == [
         len(found["codeterminants"]["details"]) + 2,
         8,
-    ]  # two determinants and the laws of one, a constant
+    ]  # both determinants; the laws, a constant
     assert len(factors.texts) == 9 * 3
 
 
