@@ -127,7 +127,7 @@ def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any], registry:
 def claim_from(entry: Mapping[str, Any]) -> Claim:
     """One claim, from its entry in a file that was found to fit its schema."""
     statistic = dict(entry["statistic"])
-    expected, margin = _expected(entry["expected"])
+    expected, margin = expectation(entry["expected"])
     return Claim(
         id=entry["id"],
         of=entry["of"],
@@ -139,23 +139,25 @@ def claim_from(entry: Mapping[str, Any]) -> Claim:
         why=entry["why"],
         identity=entry.get("identity", False),
         null=_null(entry.get("control")),
-        quantity=_quantity(statistic.pop("quantity", None)),
-        target=_quantity(statistic.pop("target", None)),
-        on=_quantity(statistic.pop("on", None)),
-        given=_quantity(statistic.pop("given", None)),
-        rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := _quantity(given))],
+        quantity=quantity_from(statistic.pop("quantity", None)),
+        target=quantity_from(statistic.pop("target", None)),
+        on=quantity_from(statistic.pop("on", None)),
+        given=quantity_from(statistic.pop("given", None)),
+        rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := quantity_from(given))],
         options=statistic,
         headline=entry.get("headline", ""),
     )
 
 
-def _expected(text: str) -> tuple[str, float]:
+def expectation(text: str) -> tuple[str, float]:
+    """What is expected, and the margin of an equivalence, else NaN."""
     if text.startswith("equivalent"):
         return "equivalent", float(text.removeprefix("equivalent(").removesuffix(")"))
     return text, float("nan")
 
 
-def _quantity(entry: Mapping[str, Any] | None) -> Quantity | None:
+def quantity_from(entry: Mapping[str, Any] | None) -> Quantity | None:
+    """A quantity, from its entry; None where there is none."""
     if entry is None:
         return None
     label = entry.get("label", " × ".join(entry["columns"]))
@@ -165,7 +167,7 @@ def _quantity(entry: Mapping[str, Any] | None) -> Quantity | None:
 def _null(entry: Mapping[str, Any] | None) -> Null | None:
     if entry is None:
         return None
-    sides = (_quantity(entry.get(side)) for side in ("quantity", "target", "given"))
+    sides = (quantity_from(entry.get(side)) for side in ("quantity", "target", "given"))
     return Null(entry["name"], entry.get("rule", ""), *sides)
 
 

@@ -150,7 +150,7 @@ def _missing(claims: Sequence[Claim], tables: Tables, registry: Registry) -> Ite
 
 
 def _decide(claims: Sequence[Claim], rows: Sequence[Row], registry: Registry) -> None:
-    """Decide, in place, the claims that depend on the verdicts on others."""
+    """Decide, in place, the claims that depend on the verdicts on others: those last that depend on such decisions."""
     by_id = {row["id"]: row for row in rows}
-    for claim in claims:
+    for claim in sorted(claims, key=lambda claim: registry.kinds[claim.kind].last):
         by_id[claim.id] |= registry.kinds[claim.kind].decide(claim, by_id)

@@ -36,6 +36,10 @@ _EXPECTED: Mapping[str, tuple[Place, ...]] = {
 }
 
 
+EFFECT = ("estimate", "interval", "p", "p_adjusted", "null_value", "null_interval")
+"""Fields of a row that are the effect of a claim; empty where it is not tested."""
+
+
 def verdict_of(claim: Claim, found: Measured, p: float, level: float) -> Verdict:
     """The verdict on one claim.
 
@@ -145,8 +149,7 @@ def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float
         "verdict": "not tested",
         "reason": claim.options.get("reason"),
     }
-    empty = ("estimate", "interval", "p", "p_adjusted", "n", "excluded", "seeds", "choices")
-    row |= dict.fromkeys((*empty, "null_value", "null_interval")) | {"against": None, "details": []}
+    row |= dict.fromkeys((*EFFECT, "n", "excluded", "seeds", "choices", "against")) | {"details": []}
     if not isinstance(found, Measured):
         return row | {"reason": row["reason"] or found or "no runs, or too few, in this config"}
     null_value, null_interval = None, found.null_interval
