@@ -15,7 +15,8 @@ one side of zero; of a claim of equivalence, wholly within its margin or wholly 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -116,6 +117,34 @@ def _beats_null(claim: Claim, found: Measured, place: Place) -> bool:
     if claim.expected == "equivalent":  # smallness means something only where the null is shown not to be small
         return place != "within" or under_null in ("above", "below")
     return _place(_with_interval(found.values - found.null_values)[1], 0.0) == place
+
+
+def hardest(against: Sequence[tuple[Claim, Measured]]) -> tuple[Claim, Measured]:
+    """Of a claim measured against several controls the one that decides whether all are beaten.
+
+    That is one that is not beaten; where all are, or several are not, the one that comes closest to the effect. The
+    details tell of every control.
+
+    Args:
+        against: the claim with each of its controls as its null, and what was measured.
+    """
+    told = [
+        {"predictor": claim.null.name.replace("_", " "), "estimate": value, "interval": list(interval)}
+        for claim, found in against
+        if claim.null and found.null_values is not None
+        for value, interval in [_with_interval(found.null_values)]
+    ]
+
+    def rank(one: tuple[Claim, Measured]) -> tuple[bool, float]:
+        claim, found = one
+        place = _place(interval_of(found), _bound(claim))
+        if found.null_values is None:
+            return _beats_null(claim, found, place), np.inf
+        return _beats_null(claim, found, place), abs(found.estimate - float(np.mean(found.null_values)))
+
+    claim, found = min(against, key=rank)
+    known = {entry.get("predictor") for entry in found.details}
+    return claim, replace(found, details=[*found.details, *(one for one in told if one["predictor"] not in known)])
 
 
 def interval_of(found: Measured) -> Interval:
