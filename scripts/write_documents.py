@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from awduality.claims import report
+from awduality.claims.words import Verdicts
 from awduality.commandline import parse, run
 from awduality.config import resolve_file
 from awduality.errors import InputError
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="the folder that holds README.md, docs and figures")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     arguments = parse(parser, argv)
-    root, read = arguments.root, report.Verdicts.read
+    root, read = arguments.root, Verdicts.read
     verdicts, studies = ({name: read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES))
     table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
     documents = {"README.md": report.with_results(report.with_results(readme, table), companions(root), "companions")}
@@ -56,16 +57,16 @@ def rendered(root: Path, document: str, words: dict[str, Any]) -> str:
     return environment.get_template(f"{document}.jinja").render(words)
 
 
-def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
+def replication(root: Path, verdicts: dict[str, Verdicts]) -> str:
     """docs/replication.md."""
     settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
-    layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
+    layers = {name: dict(sorted(Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
     named: dict[str, Any] = dict(zip(("digits", "mnist", "confirm"), verdicts.values(), strict=True))
     named |= {"verdicts": verdicts, "layers": layers, "settings": settings, "report": report}
     return rendered(root, "replication.md", named)
 
 
-def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
+def learners(root: Path, studies: dict[str, Verdicts]) -> str:
     """docs/learners.md."""
     settings = settings_of(root, {name: name for name in STUDIES})
     runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}

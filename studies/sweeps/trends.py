@@ -11,10 +11,10 @@ import pandas as pd
 from awduality.claims.catalogue import Claim, Quantity, listed, quantity_from
 from awduality.claims.kind import Measured, Registry, Row, Shape, Tables, claim_stream
 from awduality.claims.ordered import Trend
-from awduality.claims.report import Verdicts
 from awduality.claims.rows import QUANTITY, columns_of, interval_row
 from awduality.claims.statistics import bootstrap_interval, mean_interval, slopes
 from awduality.claims.verdicts import EFFECT
+from awduality.claims.words import Verdicts
 from awduality.errors import InputError
 from studies.sweeps.study import BASELINE, FACTORS
 

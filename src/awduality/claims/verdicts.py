@@ -178,7 +178,7 @@ def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float
         "verdict": "not tested",
         "reason": claim.options.get("reason"),
     }
-    row |= dict.fromkeys((*EFFECT, "n", "excluded", "seeds", "choices", "against")) | {"details": []}
+    row |= dict.fromkeys((*EFFECT, "median", "n", "excluded", "seeds", "choices", "against")) | {"details": []}
     if not isinstance(found, Measured):
         return row | {"reason": row["reason"] or found or "no runs, or too few, in this config"}
     null_value, null_interval = None, found.null_interval
@@ -193,6 +193,7 @@ def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float
         }.get(verdict),
         "estimate": found.estimate,
         "interval": None if claim.identity else interval_of(found),
+        "median": float(np.median(found.values)) if claim.options.get("runs") == "all" else None,
         "p": found.p,
         "p_adjusted": p,
         "n": found.n,

@@ -389,7 +389,7 @@ def test_ranks_within_factors_are_also_told_factor_by_factor(ranked):
 def test_a_mean_is_told_with_shuffled_scalars_too_where_they_were_measured(rng):
     runs = table(lambda s, seed: {"gap": 1 + rng.normal(), "gap_shuffled": 0.5})
     details = judge([claim(kind="mean")], runs)["claim"]["details"]
-    assert details == [{"predictor": "shuffled scalars", "estimate": 0.5, "interval": [0.5, 0.5]}]
+    assert details == [{"predictor": "shuffled scalars", "estimate": 0.5, "interval": [0.5, 0.5], "median": 0.5}]
 
 
 def test_a_predictor_as_good_as_a_rival_is_inconclusive(ranked):
