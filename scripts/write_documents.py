@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from awduality.claims import report
+from awduality.claims.words import Verdicts
 from awduality.commandline import parse, run
 from awduality.config import resolve_file
 from awduality.errors import InputError
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="the folder that holds README.md, docs and figures")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
     arguments = parse(parser, argv)
-    root, read = arguments.root, report.Verdicts.read
+    root, read = arguments.root, Verdicts.read
     verdicts, studies = ({name: read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES))
     words = words_of(root, verdicts)
     documents = {"README.md": readme(root, words, studies)}
@@ -58,10 +59,10 @@ def rendered(root: Path, document: str, words: dict[str, Any]) -> str:
     return environment.get_template(f"{document}.jinja").render(words)
 
 
-def words_of(root: Path, verdicts: dict[str, report.Verdicts]) -> dict[str, Any]:
+def words_of(root: Path, verdicts: dict[str, Verdicts]) -> dict[str, Any]:
     """What the templates of the replication ask for."""
-    layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
-    mlp, cnn, confirm = (report.Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
+    layers = {name: dict(sorted(Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
+    mlp, cnn, confirm = (Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
     named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
     settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
     return named | {
@@ -74,7 +75,7 @@ def words_of(root: Path, verdicts: dict[str, report.Verdicts]) -> dict[str, Any]
     }
 
 
-def readme(root: Path, words: dict[str, Any], studies: dict[str, report.Verdicts]) -> str:
+def readme(root: Path, words: dict[str, Any], studies: dict[str, Verdicts]) -> str:
     """The README with its parts that are written: findings, the table of claims, the companions."""
     parts = {
         "findings": rendered(root, "findings.md", words),
@@ -87,7 +88,7 @@ def readme(root: Path, words: dict[str, Any], studies: dict[str, report.Verdicts
     return text
 
 
-def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:
+def learners(root: Path, studies: dict[str, Verdicts]) -> str:
     """docs/learners.md."""
     settings = settings_of(root, {name: name for name in STUDIES})
     runs = {name: read_frame(root / "figures" / name / "runs.csv") for name in STUDIES}

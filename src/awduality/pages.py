@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from awduality.claims.closing import headlines
-from awduality.claims.report import Verdicts, markdown_table, short
+from awduality.claims.report import markdown_table
+from awduality.claims.words import Verdicts, short
 from awduality.config import resolve_file
 from awduality.errors import InputError
 from awduality.files import read_json

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from awduality.claims import report
+from awduality.claims.words import Verdicts
 from awduality.learners import ALGORITHMS, MIXINGS
 from awduality.study.plan import plan
 from awduality.training.multilearner import EVALUATIONS, LAST
@@ -17,7 +18,7 @@ from studies.learners.recorded import RECORDED, recorded_table
 def words(
     settings: Mapping[str, Mapping[str, Any]],
     runs: Mapping[str, pd.DataFrame],
-    studies: Mapping[str, report.Verdicts],
+    studies: Mapping[str, Verdicts],
 ) -> dict[str, Any]:
     """What the document's template asks for.
 

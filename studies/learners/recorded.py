@@ -75,11 +75,16 @@ def _ours(runs: pd.DataFrame) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _percent(errors: np.ndarray) -> str:
-    """The mean of the known errors and its interval; how many are not known."""
+    """The mean of the known errors and its interval; how many are not known.
+
+    Where the interval holds what no error can be, one run or few have moved the mean: then the median, and the mean.
+    """
     known = 100 * errors[np.isfinite(errors)]
     if not len(known):
         return "–"
     mean, half = mean_interval(known)
     interval = f" [{mean - half:.1f}, {mean + half:.1f}]" if np.isfinite(half) else ""
+    if half > min(mean, 100 - mean):
+        interval = f" (median {np.median(known):.1f})"
     left_out = f", without {len(errors) - len(known)}" if len(known) < len(errors) else ""
     return f"{mean:.1f}{interval}{left_out}".replace("-", "−")

@@ -9,16 +9,15 @@ import numpy as np
 from awduality.claims.catalogue import Claim
 from awduality.claims.kind import Kind, Row, Shape, Tables
 
-_SIZE = "sigma_w_total"
-
 
 class Acting(Kind):
     """How many factors act.
 
-    A factor acts through a measure if it and the gap both change, in the same direction, and beat their nulls.
-    Sharpness falls with the training loss: it counts only where the runs of the sweep stop at the same.
+    A factor acts through a measure if it and the gap both change, in the same direction, and beat their nulls. One that
+    is not tested, since the sweep does not match in the training loss, moves nowhere.
     """
 
+    last = True
     needs: Mapping[str, Shape] = {
         name: {
             "type": "array",
@@ -44,9 +43,7 @@ class Acting(Kind):
         for factor in claim.options["factors"]:
             gap, matched = rows[f"{factor}/gap"], rows[f"{factor}/train_loss"]["verdict"] == "supported"
             through = [
-                measure
-                for measure in claim.options["through"]
-                if (matched or measure == _SIZE) and _moves(gap) * _moves(rows[f"{factor}/{measure}"]) > 0
+                measure for measure in claim.options["through"] if _moves(gap) * _moves(rows[f"{factor}/{measure}"]) > 0
             ]
             tested = gap["p_adjusted"] is not None
             details.append({"factor": factor, "tested": tested, "matched_loss": matched, "through": through})

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awduality.claims.catalogue import Claim, Quantity, listed
+from awduality.claims.catalogue import Claim, Quantity, expectation, listed
 from awduality.claims.frame import Mean
-from awduality.claims.kind import RUNS, Kind, Registry, Row, Shape, Tables, claim_stream
-from awduality.claims.ordered import Rank, Trend, predictor_row, rank_correlations, spearman
+from awduality.claims.kind import RUNS, Kind, Row, Shape, Tables
+from awduality.claims.ordered import Rank, predictor_row, rank_correlations, spearman
 from awduality.claims.rows import by_seed, columns_of
-from awduality.claims.statistics import bootstrap_interval
-from awduality.errors import InputError
 from studies.sweeps.acting import Acting
-from studies.sweeps.study import BASELINE, FACTORS
+from studies.sweeps.study import FACTORS
+from studies.sweeps.trends import SweepTrend, factors_of, in_sweep, sweep
 
 PAPER: Mapping[str, str] = MappingProxyType(
     {
@@ -38,11 +37,6 @@ PAPER: Mapping[str, str] = MappingProxyType(
 
 REVERSED = "_reversed"
 """What is appended to a column's name for the second pairing."""
-
-SAMPLES = "samples"
-"""The table with a row per test sample: per factor the slope of its loss along the sweep."""
-
-_FACTOR: Mapping[str, Shape] = {"factor": {"type": "string", "description": "the factor of a trend"}}
 
 
 def parts(tables: Tables) -> Iterator[tuple[Row, Tables]]:
@@ -66,20 +60,6 @@ def one_row_per_run(runs: pd.DataFrame) -> pd.DataFrame:
     return joined
 
 
-def sweep(runs: pd.DataFrame, factor: str) -> pd.DataFrame:
-    """The runs of a factor's sweep, the baseline among them; none where the config does not sweep it."""
-    return runs[_in_sweep(runs, factor)] if factor in _factors(runs) else runs.iloc[:0]
-
-
-def _factors(runs: pd.DataFrame) -> list[str]:
-    """The factors that are swept."""
-    return [factor for factor in runs["factor"].unique() if factor != BASELINE]
-
-
-def _in_sweep(runs: pd.DataFrame, factor: str) -> np.ndarray:
-    return runs["factor"].isin([factor, BASELINE]).to_numpy()
-
-
 class MeanOfLayer(Mean):
     """A mean, told with shuffled scalars where the pipeline has measured those."""
 
@@ -93,37 +73,6 @@ class MeanOfLayer(Mean):
             return []
         shuffled = Quantity(columns, claim.quantity.log, "")
         return [predictor_row("shuffled scalars", by_seed(rows, shuffled.of(rows)).to_numpy(float))]
-
-
-class SweepTrend(Trend):
-    """The change of a quantity along a sweep, from one end to the other."""
-
-    needs: Mapping[str, Shape] = {"quantity": Trend.needs["quantity"], **_FACTOR}
-    least_seeds = 0
-    span = "from one end of the sweep to the other"
-
-    def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
-        """A factor that does not exist."""
-        yield from super().problems(claim, registry)
-        yield from factor_problems(claim)
-
-    def over(self, claim: Claim) -> str:
-        """The factor."""
-        return str(claim.options["factor"])
-
-    def rows(self, claim: Claim, tables: Tables) -> pd.DataFrame:
-        """The runs of the sweep."""
-        return sweep(super().rows(claim, tables), self.over(claim))
-
-    def over_samples(self, claim: Claim, tables: Tables) -> tuple[float, float]:
-        """The interval of the slope over test samples."""
-        samples, factor = tables.frames[SAMPLES], self.over(claim)
-        if factor not in samples:
-            raise InputError(
-                f"claim {claim.id}: the table of test samples has no column {factor!r}: make the tables again"
-            )
-        values = samples[factor].to_numpy(float)
-        return bootstrap_interval(values, claim_stream(claim, tables.root_seed, "bootstrap"))
 
 
 class SweepRank(Rank):
@@ -147,7 +96,7 @@ class SweepRank(Rank):
         found = []
         for seed in sorted(rows["seed"].unique()):
             of_seed = (rows["seed"] == seed).to_numpy()
-            groups = [of_seed & _in_sweep(rows, factor) for factor in _factors(rows)]
+            groups = [of_seed & in_sweep(rows, factor) for factor in factors_of(rows)]
             within = [value for group in groups if np.isfinite(value := spearman(x[group], y[group]))]
             found += [float(np.mean(within))] if within else []
         return np.array(found)
@@ -157,7 +106,7 @@ class SweepRank(Rank):
         assert claim.quantity is not None
         assert claim.target is not None
         details = []
-        for factor in _factors(rows) if claim.options["scope"] == "within" else []:
+        for factor in factors_of(rows) if claim.options["scope"] == "within" else []:
             swept = sweep(rows, factor)
             for predictor in (claim.quantity, *claim.rivals):
                 found = rank_correlations(swept, claim.target, predictor)
@@ -168,13 +117,6 @@ class SweepRank(Rank):
     def words(self, claim: Claim) -> str:
         """The correlation."""
         return "mean over seeds of Spearman's correlation" + (" minus that of the best rival" if claim.rivals else "")
-
-
-def factor_problems(claim: Claim) -> Iterator[str]:
-    """A factor that does not exist."""
-    factor = claim.options.get("factor")
-    if factor is not None and factor not in FACTORS:
-        yield f"statistic: unknown factor {factor!r}: wanted {listed(FACTORS)}"
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -199,11 +141,27 @@ def further_claims(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 "of": row["of"],
                 "statement": _sentence(factor, entry["words"], expected),
                 "known_from": row["known_from"],
-                "statistic": {"kind": "trend", "quantity": entry["quantity"], "factor": factor},
+                "statistic": {
+                    "kind": "trend",
+                    "quantity": entry["quantity"],
+                    "factor": factor,
+                    **_matched(factor, entry, row["expected"], grid["measures"]),
+                },
                 "control": entry["control"],
                 "expected": expected,
                 "why": grid["why"],
             }
+
+
+def _matched(
+    factor: str, entry: Mapping[str, Any], expected: Mapping[str, str], measures: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What a measure of the grid must be matched in; nothing where it need not be."""
+    name = entry.get("matched")
+    if name is None or name not in measures or not expected.get(name, "").startswith("equivalent"):
+        return {}  # none, or reported by problems
+    check = {"claim": f"{factor}/{name}", "quantity": measures[name]["quantity"]}
+    return {"matched": {**check, "margin": expectation(expected[name])[1]}}
 
 
 def _sentence(factor: str, words: str, expected: str) -> str:
@@ -223,10 +181,21 @@ def problems(content: Mapping[str, Any]) -> Iterator[str]:
         if set(row["expected"]) != set(measures):
             different = sorted(set(row["expected"]) ^ set(measures))
             yield f"grid.factors.{factor}.expected: wanted every measure once; missing or unknown: {different}"
+    for measure, entry in measures.items():
+        matched = entry.get("matched")
+        if matched is not None and matched not in measures:
+            yield f"grid.measures.{measure}.matched: {matched!r} is not in the grid, wanted {listed(measures)}"
+        for factor, row in factors.items() if matched in measures else ():
+            if not row["expected"].get(matched, "").startswith("equivalent"):
+                yield f"grid.factors.{factor}.expected.{matched}: {measure} is matched in it: wanted equivalent(margin)"
+    known = {f"{factor}/{measure}" for factor in factors for measure in measures}
+    known |= {entry["id"] for entry in content["claims"]}
     for entry in content["claims"]:
         statistic = entry["statistic"]
+        if "matched" in statistic and statistic["matched"]["claim"] not in known:
+            yield f"claims.{entry['id']}.statistic.matched.claim: there is no claim {statistic['matched']['claim']!r}"
         needed = ["gap", "train_loss"] if statistic["kind"] == "acting" else []
-        for part, known in (("factors", factors), ("through", measures)):
+        for part, there in (("factors", factors), ("through", measures)):
             for name in [*statistic.get(part, []), *(needed if part == "through" else [])]:
-                if name not in known:
-                    yield f"claims.{entry['id']}.statistic: {name!r} is not in the grid, wanted {listed(known)}"
+                if name not in there:
+                    yield f"claims.{entry['id']}.statistic: {name!r} is not in the grid, wanted {listed(there)}"

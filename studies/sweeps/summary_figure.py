@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from awduality.claims.report import first_layer
+from awduality.claims.words import first_layer
 from awduality.figures.effects import legend_handles
 from awduality.figures.style import PAGE, describe, letter, plain_log_axes, wrapped
 from studies.sweeps.looks import factor_colours, factor_label, factor_markers

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from awduality.claims.report import first_layer
+from awduality.claims.words import first_layer
 from awduality.figures.effects import COLOURS, legend_handles
 from awduality.figures.style import PAGE, describe, draw_nothing, letter, wrapped
 from studies.sweeps.study import FACTORS

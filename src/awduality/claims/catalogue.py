@@ -78,6 +78,7 @@ class Claim:
     why: str
     identity: bool = False
     null: Null | None = None
+    further: Sequence[Null] = ()  # controls that must be beaten, too
     quantity: Quantity | None = None
     target: Quantity | None = None  # of a rank correlation: the other side
     on: Quantity | None = None  # of a slope: what the quantity is regressed on
@@ -87,10 +88,15 @@ class Claim:
     headline: str = ""  # what the README's table calls it; empty where it does not stand there
 
     @property
+    def nulls(self) -> list[Null]:
+        """All controls."""
+        return [*([self.null] if self.null else []), *self.further]
+
+    @property
     def quantities(self) -> list[Quantity]:
         """Everything that is measured of a row, for the claim and for its null."""
-        null = [self.null.quantity, self.null.target, self.null.given] if self.null else []
-        found = [self.quantity, self.target, self.on, self.given, *self.rivals, *null]
+        nulls = [side for null in self.nulls for side in (null.quantity, null.target, null.given)]
+        found = [self.quantity, self.target, self.on, self.given, *self.rivals, *nulls]
         return [quantity for quantity in found if quantity is not None]
 
 
@@ -127,7 +133,9 @@ def read_claims(content: Mapping[str, Any], schema: Mapping[str, Any], registry:
 def claim_from(entry: Mapping[str, Any]) -> Claim:
     """One claim, from its entry in a file that was found to fit its schema."""
     statistic = dict(entry["statistic"])
-    expected, margin = _expected(entry["expected"])
+    expected, margin = expectation(entry["expected"])
+    control = entry.get("control", [])
+    nulls = [_null(one) for one in (control if isinstance(control, list) else [control])]
     return Claim(
         id=entry["id"],
         of=entry["of"],
@@ -138,34 +146,35 @@ def claim_from(entry: Mapping[str, Any]) -> Claim:
         margin=margin,
         why=entry["why"],
         identity=entry.get("identity", False),
-        null=_null(entry.get("control")),
-        quantity=_quantity(statistic.pop("quantity", None)),
-        target=_quantity(statistic.pop("target", None)),
-        on=_quantity(statistic.pop("on", None)),
-        given=_quantity(statistic.pop("given", None)),
-        rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := _quantity(given))],
+        null=next(iter(nulls), None),
+        further=nulls[1:],
+        quantity=quantity_from(statistic.pop("quantity", None)),
+        target=quantity_from(statistic.pop("target", None)),
+        on=quantity_from(statistic.pop("on", None)),
+        given=quantity_from(statistic.pop("given", None)),
+        rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := quantity_from(given))],
         options=statistic,
         headline=entry.get("headline", ""),
     )
 
 
-def _expected(text: str) -> tuple[str, float]:
+def expectation(text: str) -> tuple[str, float]:
+    """What is expected, and the margin of an equivalence, else NaN."""
     if text.startswith("equivalent"):
         return "equivalent", float(text.removeprefix("equivalent(").removesuffix(")"))
     return text, float("nan")
 
 
-def _quantity(entry: Mapping[str, Any] | None) -> Quantity | None:
+def quantity_from(entry: Mapping[str, Any] | None) -> Quantity | None:
+    """A quantity, from its entry; None where there is none."""
     if entry is None:
         return None
     label = entry.get("label", " × ".join(entry["columns"]))
     return Quantity(entry["columns"], entry.get("scale") == LOG, label)
 
 
-def _null(entry: Mapping[str, Any] | None) -> Null | None:
-    if entry is None:
-        return None
-    sides = (_quantity(entry.get(side)) for side in ("quantity", "target", "given"))
+def _null(entry: Mapping[str, Any]) -> Null:
+    sides = (quantity_from(entry.get(side)) for side in ("quantity", "target", "given"))
     return Null(entry["name"], entry.get("rule", ""), *sides)
 
 
@@ -235,10 +244,14 @@ def repeated_ids(claims: Sequence[Claim]) -> Iterator[str]:
 
 def control_problems(claim: Claim) -> Iterator[str]:
     """What a claim's control lacks."""
-    if claim.null and claim.null.name not in (*IN_THE_TEST, TEST_SAMPLES) and not claim.null.quantity:
-        yield f"claims.{claim.id}.control: the null {claim.null.name!r} needs a quantity"
-    if claim.null and claim.null.quantity and not claim.null.rule:
-        yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"
+    for null in claim.nulls:
+        if null.name not in (*IN_THE_TEST, TEST_SAMPLES) and not null.quantity:
+            yield f"claims.{claim.id}.control: the null {null.name!r} needs a quantity"
+        if null.quantity and not null.rule:
+            yield f"claims.{claim.id}.control: a quantity under the null needs a rule, exceeds or persists"
+    names = [null.name for null in claim.nulls]
+    if len(set(names)) < len(names):
+        yield f"claims.{claim.id}.control: got {listed(names)}, wanted each null once"
 
 
 def did_you_mean(got: object, known: Iterable[str]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from awduality.claims.report import HEADLINES, Verdicts, first_layer, short
+from awduality.claims.report import HEADLINES
+from awduality.claims.words import Verdicts, first_layer, short
 from awduality.study.discovery import study, study_of
 
 WIDTH = 100
@@ -39,7 +40,7 @@ def headlines(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]
     words = {name: str(row["headline"]) for name, row in rows.items() if row.get("headline")}
     words = words or {name: text for name, text in _PAPER.items() if name in rows}
     verdicts = Verdicts(rows)
-    return [(text, short(verdicts, name), verdicts.effect(name)) for name, text in words.items()]
+    return [(text, short(verdicts, name), verdicts.found(name)) for name, text in words.items()]
 
 
 def judged_in(config: Mapping[str, Any]) -> Judged | None:

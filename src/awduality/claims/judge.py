@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,7 @@ from awduality.claims.ordered import PartialRank, Rank, Trend
 from awduality.claims.shares import Share
 from awduality.claims.sides import Compared, Contrast
 from awduality.claims.statistics import adjusted
-from awduality.claims.verdicts import claim_row
+from awduality.claims.verdicts import claim_row, hardest
 from awduality.errors import InputError
 from awduality.study.discovery import FOLDER, ROOT, module, study
 
@@ -84,7 +85,7 @@ def judge(claims: Claims, tables: Mapping[str, pd.DataFrame], root_seed: int, re
         lines = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise InputError(f"the claims cannot be judged from these tables:\n{lines}")
     found = [
-        (labels, claim, _measure(registry.kinds[claim.kind], claim, part))
+        (labels, *_measure(registry.kinds[claim.kind], claim, part))
         for labels, part in parts
         for claim in claims.claims
     ]
@@ -127,9 +128,15 @@ def judged(
     return judge(read_claims(content, schema, registry), tables, root_seed, registry)
 
 
-def _measure(kind: Kind, claim: Claim, tables: Tables) -> Measured | str | None:
+def _measure(kind: Kind, claim: Claim, tables: Tables) -> tuple[Claim, Measured | str | None]:
+    """What is found, and the claim against the one of its controls that decides."""
     found = kind.measure(claim, tables)
-    return None if isinstance(found, Measured) and not len(found.values) else found
+    if isinstance(found, Measured) and not len(found.values):
+        return claim, None
+    if not isinstance(found, Measured) or not claim.further:
+        return claim, found
+    others = [(one, kind.measure(one, tables)) for one in (replace(claim, null=null) for null in claim.further)]
+    return hardest([(claim, found), *((one, again) for one, again in others if isinstance(again, Measured))])
 
 
 def _missing(claims: Sequence[Claim], tables: Tables, registry: Registry) -> Iterator[str]:
@@ -150,7 +157,7 @@ def _missing(claims: Sequence[Claim], tables: Tables, registry: Registry) -> Ite
 
 
 def _decide(claims: Sequence[Claim], rows: Sequence[Row], registry: Registry) -> None:
-    """Decide, in place, the claims that depend on the verdicts on others."""
+    """Decide, in place, the claims that depend on the verdicts on others: those last that depend on such decisions."""
     by_id = {row["id"]: row for row in rows}
-    for claim in claims:
+    for claim in sorted(claims, key=lambda claim: registry.kinds[claim.kind].last):
         by_id[claim.id] |= registry.kinds[claim.kind].decide(claim, by_id)

@@ -92,6 +92,7 @@ class Kind:
     exact = False  # whether it is for identities, which hold by algebra
     ratios = True  # whether its effect is a logarithm of a ratio where its quantity is one
     equivalence = True  # whether it can be expected to find no effect
+    last = False  # whether it is decided from what others have been decided to be
 
     def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
         """What no schema can say of a claim of this kind, each as ``<part>: <problem>``."""

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context, Decimal
-from pathlib import Path
-from typing import Any
 
+from awduality.claims.words import SIGNS, Row, Verdicts, in_grid, short
 from awduality.errors import InputError
-from awduality.files import read_json
 from awduality.study.discovery import DEFAULT, study
-
-Row = Mapping[str, Any]
-
-SIGNS = {
-    "supported": "✓",
-    "contradicted": "✗",
-    "not distinguishable from the null": "≈",
-    "inconclusive": "·",
-    "not tested": "–",
-}
 
 INTERVAL = "95%"
 """Coverage of all intervals, as ``awduality.claims.statistics`` makes them."""
@@ -62,121 +46,6 @@ LEARNERS_TOLD = "mnist"
 _COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap", "test_error")
 
 
-@dataclass(frozen=True)
-class Verdicts:
-    """The claims of one config, of one layer."""
-
-    rows: Mapping[str, Row]
-
-    @classmethod
-    def read(cls, folder: Path) -> Verdicts:
-        """Read the verdicts on the first layer from ``figures/<config>/claims.json``; see ``every_layer``."""
-        return next(iter(cls.every_layer(folder).values()))
-
-    @classmethod
-    def every_layer(cls, folder: Path) -> dict[str, Verdicts]:
-        """Read ``figures/<config>/claims.json``: the verdicts on every layer, by name.
-
-        Raises:
-            InputError: there are no verdicts.
-        """
-        path = folder / "claims.json"
-        if not path.exists():
-            raise InputError(f"{path} does not exist: run the pipeline with this config, or snakemake claims")
-        rows = read_json(path)
-        layers = dict.fromkeys(row.get("layer", "") for row in rows)
-        return {layer: cls({row["id"]: row for row in rows if row.get("layer", "") == layer}) for layer in layers}
-
-    def verdict(self, name: str) -> str:
-        """The verdict in words; of an identity, whether it holds."""
-        row = self.rows[name]
-        if row["identity"]:
-            return "identity holds" if row["verdict"] == "supported" else "identity fails"
-        return str(row["verdict"])
-
-    def effect(self, name: str) -> str:
-        """The estimate with its 95% interval; ratios as factors; of an identity the largest error."""
-        row = self.rows[name]
-        if row["estimate"] is None:
-            return "–"
-        if row["identity"]:
-            return f"error ≤ {_bound(row['estimate'])}"
-        if row["interval"] is None:
-            return f"{row['estimate']:.0f} of {row['n']}"
-        low, high = (_number(end, row["scale"]) for end in row["interval"])
-        return f"{_number(row['estimate'], row['scale'])} [{low}, {high}]"
-
-    def null(self, name: str) -> str:
-        """What the null gives, with its interval, or the interval alone."""
-        row = self.rows[name]
-        if row["null_value"] is None and row["null_interval"] is None:
-            return "–"
-        interval = ""
-        if row["null_interval"] is not None:
-            low, high = (_number(end, row["scale"]) for end in row["null_interval"])
-            interval = f"[{low}, {high}]"
-        return f"{'' if row['null_value'] is None else _number(row['null_value'], row['scale'])} {interval}".strip()
-
-    def p(self, name: str) -> str:
-        """The p-value, adjusted for the family."""
-        return _p(self.rows[name]["p_adjusted"])
-
-    def count(self, verdict: str, *, grid: bool) -> int:
-        """How many claims have this verdict, in the grid or outside; identities are not counted."""
-        return self._counts(grid)[verdict]
-
-    def tested(self, *, grid: bool) -> int:
-        """How many claims were tested, identities left out."""
-        counts = self._counts(grid)
-        return counts.total() - counts["not tested"]
-
-    def predictor(self, name: str, label: str, factor: str | None = None) -> str:
-        """A number of the details of a claim with its interval: the rank correlation of one predictor, say."""
-        for entry in self.rows[name]["details"]:
-            if (entry["predictor"], entry.get("factor")) == (label, factor):
-                low, high = entry["interval"]
-                return f"{entry['estimate']:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
-        raise InputError(f"claim {name} has no predictor {label!r}")
-
-    def through(self, factor: str) -> str:
-        """The measures through which a factor acts, from the details of the claim ``factors``."""
-        (entry,) = [entry for entry in self.rows["factors"]["details"] if entry["factor"] == factor]
-        return ", ".join(entry["through"]) or "none"
-
-    def _counts(self, grid: bool) -> Counter[str]:
-        rows = [row for row in self.rows.values() if _in_grid(row) == grid and not row["identity"]]
-        return Counter(row["verdict"] for row in rows)
-
-
-def first_layer(rows: Sequence[Row]) -> dict[str, Row]:
-    """The claims of the first layer by id, from the rows of ``claims.json``."""
-    return {row["id"]: row for row in rows if row.get("layer") == rows[0].get("layer")}
-
-
-def _bound(value: float) -> str:
-    """A number of one digit that is not smaller."""
-    return f"{Decimal(value).normalize(Context(prec=1, rounding=ROUND_CEILING)):.0e}"
-
-
-def _in_grid(row: Row) -> bool:
-    return row["id"].partition("/")[0] in study(DEFAULT).settings
-
-
-def _number(value: float | None, scale: str) -> str:
-    if value is None:
-        return "–"
-    if scale == "log":
-        return f"×{math.exp(value):.2f}"
-    text = f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
-    return text.replace("-", "−")
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts], effects_of: str) -> str:
     """A row per claim of the paper, in Markdown: the verdict under each config, and the effect in one of them.
 
@@ -193,11 +62,17 @@ def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]
             told = LEARNERS_TOLD if LEARNERS_TOLD in shown else next(iter(shown), "")
         cells = [[f"`{claim}`"], list(tests.values())]
         for name in configs:
-            cells.append([short(shown[name], test) for test in tests] if name in shown else ["not run"])
+            cells.append([_said(shown[name], test) for test in tests] if name in shown else ["not run"])
         note = "" if told == effects_of else f" ({told})"
         cells.append([f"{shown[told].effect(test)}{note}" for test in tests if told in shown])
         lines.append(["<br>".join(cell) for cell in cells])
     return markdown_table(lines)
+
+
+def _said(verdicts: Verdicts, name: str) -> str:
+    """The verdict; of one that is inconclusive the effect and the p-value, too."""
+    inconclusive = verdicts.rows[name]["verdict"] == "inconclusive"
+    return f"{short(verdicts, name)}: {verdicts.found(name)}" if inconclusive else short(verdicts, name)
 
 
 def with_results(text: str, table: str, part: str = "results") -> str:
@@ -214,23 +89,17 @@ def with_results(text: str, table: str, part: str = "results") -> str:
     return f"{before}{start}{table}{end}{after}"
 
 
-def short(verdicts: Verdicts, name: str) -> str:
-    """A verdict in at most three words."""
-    words = verdicts.verdict(name)
-    return {"not distinguishable from the null": "as the null"}.get(words, words)
-
-
 def claims_table(configs: Mapping[str, Verdicts]) -> str:
     """A row per claim outside the grid: statement, and under each config verdict, effect and null."""
     lines = [["claim", "statement", "expected", *configs]]
-    names = [name for name, row in next(iter(configs.values())).rows.items() if not _in_grid(row)]
+    names = [name for name, row in next(iter(configs.values())).rows.items() if not in_grid(row)]
     for name in names:
         row = next(iter(configs.values())).rows[name]
         cells = []
         for verdicts in configs.values():
             parts = [verdicts.verdict(name)]
             if verdicts.effect(name) != "–":
-                parts.append(verdicts.effect(name))
+                parts.append(verdicts.found(name))
             if verdicts.null(name) != "–":
                 against = verdicts.rows[name]["against"] or str(row["null"]).replace("_", " ")
                 parts.append(f"{against}: {verdicts.null(name)}")
@@ -247,25 +116,34 @@ def side_by_side(columns: Mapping[str, Verdicts], measures: Sequence[str] = _COM
     """
     lines = [["claim", *columns]]
     for name, row in next(iter(columns.values())).rows.items():
-        shown = not _in_grid(row) or name.partition("/")[2] in measures
+        shown = not in_grid(row) or name.partition("/")[2] in measures
         if shown and any(verdicts.rows[name]["estimate"] is not None for verdicts in columns.values()):
-            cells = [f"{found.effect(name)} {SIGNS[found.rows[name]['verdict']]}" for found in columns.values()]
+            cells = [f"{found.found(name)} {SIGNS[found.rows[name]['verdict']]}" for found in columns.values()]
             lines.append([f"`{name}`", *cells])
     return markdown_table(lines)
 
 
 def grid_table(verdicts: Verdicts) -> str:
     """A row per factor and a column per measure: the effect and the sign of its verdict (``SIGNS``)."""
-    measures = list(dict.fromkeys(name.partition("/")[2] for name, row in verdicts.rows.items() if _in_grid(row)))
+    measures = list(dict.fromkeys(name.partition("/")[2] for name, row in verdicts.rows.items() if in_grid(row)))
     lines = [["factor", *(f"`{measure}`" for measure in measures), "runs left out"]]
     for factor, entry in study(DEFAULT).settings.items():
         names = [f"{factor}/{measure}" for measure in measures]
         rows = [verdicts.rows[name] for name in names if name in verdicts.rows]
         if any(row["estimate"] is not None for row in rows):
-            cells = [f"{_number(row['estimate'], row['scale'])} {SIGNS[row['verdict']]}" for row in rows]
-            kept, left_out = (rows[0][name] for name in ("n", "excluded"))
+            cells = [_cell(verdicts, row) for row in rows]
+            kept, left_out = next((row["n"], row["excluded"]) for row in rows if row["n"] is not None)
             lines.append([entry.plain, *cells, f"{left_out} of {kept + left_out}"])
     return markdown_table(lines)
+
+
+def _cell(verdicts: Verdicts, row: Row) -> str:
+    """The effect and the sign of a verdict; of one that is inconclusive interval and p-value, too."""
+    if row["estimate"] is None:
+        return SIGNS[row["verdict"]]
+    inconclusive = row["verdict"] == "inconclusive"
+    effect = verdicts.found(row["id"]) if inconclusive else verdicts.effect(row["id"]).partition(" [")[0]
+    return f"{effect} {SIGNS[row['verdict']]}"
 
 
 def legend() -> str:

@@ -171,9 +171,10 @@ def by_seed(rows: pd.DataFrame, values: np.ndarray) -> pd.Series:
 
 
 def interval_row(values: np.ndarray) -> dict[str, Any]:
-    """The mean of some values with its 95% interval, for the details of a claim."""
+    """The mean of some values with its 95% interval, and their median, for the details of a claim."""
     mean, half = mean_interval(values) if len(values) else (np.nan, np.nan)
-    return {"estimate": float(mean), "interval": [float(mean - half), float(mean + half)]}
+    median = float(np.median(values)) if len(values) else np.nan
+    return {"estimate": float(mean), "interval": [float(mean - half), float(mean + half)], "median": median}
 
 
 def too_few(seeds: int, rows: pd.DataFrame, least: int, what: str = "rows that count") -> str:

@@ -15,7 +15,8 @@ one side of zero; of a claim of equivalence, wholly within its margin or wholly 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,10 @@ _EXPECTED: Mapping[str, tuple[Place, ...]] = {
     "any": ("above", "below"),
     "equivalent": ("within",),
 }
+
+
+EFFECT = ("estimate", "interval", "p", "p_adjusted", "null_value", "null_interval")
+"""Fields of a row that are the effect of a claim; empty where it is not tested."""
 
 
 def verdict_of(claim: Claim, found: Measured, p: float, level: float) -> Verdict:
@@ -114,6 +119,34 @@ def _beats_null(claim: Claim, found: Measured, place: Place) -> bool:
     return _place(_with_interval(found.values - found.null_values)[1], 0.0) == place
 
 
+def hardest(against: Sequence[tuple[Claim, Measured]]) -> tuple[Claim, Measured]:
+    """Of a claim measured against several controls the one that decides whether all are beaten.
+
+    That is one that is not beaten; where all are, or several are not, the one that comes closest to the effect. The
+    details tell of every control.
+
+    Args:
+        against: the claim with each of its controls as its null, and what was measured.
+    """
+    told = [
+        {"predictor": claim.null.name.replace("_", " "), "estimate": value, "interval": list(interval)}
+        for claim, found in against
+        if claim.null and found.null_values is not None
+        for value, interval in [_with_interval(found.null_values)]
+    ]
+
+    def rank(one: tuple[Claim, Measured]) -> tuple[bool, float]:
+        claim, found = one
+        place = _place(interval_of(found), _bound(claim))
+        if found.null_values is None:
+            return _beats_null(claim, found, place), np.inf
+        return _beats_null(claim, found, place), abs(found.estimate - float(np.mean(found.null_values)))
+
+    claim, found = min(against, key=rank)
+    known = {entry.get("predictor") for entry in found.details}
+    return claim, replace(found, details=[*found.details, *(one for one in told if one["predictor"] not in known)])
+
+
 def interval_of(found: Measured) -> Interval:
     """The 95% interval of an effect."""
     return found.interval or _with_interval(found.values)[1]
@@ -145,8 +178,7 @@ def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float
         "verdict": "not tested",
         "reason": claim.options.get("reason"),
     }
-    empty = ("estimate", "interval", "p", "p_adjusted", "n", "excluded", "seeds", "choices")
-    row |= dict.fromkeys((*empty, "null_value", "null_interval")) | {"against": None, "details": []}
+    row |= dict.fromkeys((*EFFECT, "median", "n", "excluded", "seeds", "choices", "against")) | {"details": []}
     if not isinstance(found, Measured):
         return row | {"reason": row["reason"] or found or "no runs, or too few, in this config"}
     null_value, null_interval = None, found.null_interval
@@ -161,6 +193,7 @@ def claim_row(claim: Claim, found: Measured | str | None, p: float, level: float
         }.get(verdict),
         "estimate": found.estimate,
         "interval": None if claim.identity else interval_of(found),
+        "median": float(np.median(found.values)) if claim.options.get("runs") == "all" else None,
         "p": found.p,
         "p_adjusted": p,
         "n": found.n,

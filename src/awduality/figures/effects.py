@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from awduality.claims.report import Verdicts, first_layer
+from awduality.claims.words import Verdicts, first_layer
 from awduality.figures.style import PAGE, describe, draw_nothing, letter, plain_log_ticks, wrapped
 
 Claim = Mapping[str, Any]
@@ -59,7 +59,7 @@ def draw_effects(claims: Sequence[Claim]) -> Figure:
     words = {
         row["id"]: textwrap.wrap(f"{row['id']}: {row['statement']}", _WRAP) for rows in shown.values() for row in rows
     }
-    heights = [sum(_height(words[row["id"]]) for row in rows) for rows in shown.values()]
+    heights = [sum(_height(words[row["id"]], row) for row in rows) for rows in shown.values()]
     figure = Figure(figsize=(PAGE, sum(heights) + 0.5 * len(shown) + 0.6), layout="constrained")
     panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
     verdicts = Verdicts(cells)
@@ -85,7 +85,7 @@ def _block(
     axes: Axes, rows: Sequence[Claim], words: Mapping[str, Sequence[str]], verdicts: Verdicts, logarithmic: bool
 ) -> None:
     """Rows of one scale from top to bottom, each as high as its statement; the verdict as the colour of its band."""
-    edges = np.cumsum([0.0, *(_height(words[row["id"]]) for row in rows)])
+    edges = np.cumsum([0.0, *(_height(words[row["id"]], row) for row in rows)])
     middles = (edges[:-1] + edges[1:]) / 2
     of = np.exp if logarithmic else np.asarray
     for row, top, bottom, middle in zip(rows, edges[:-1], edges[1:], middles, strict=True):
@@ -97,7 +97,8 @@ def _block(
         axes.plot(of(_ends(row["interval"], row["estimate"])), [middle] * 2, color="black", linewidth=1.0)
         axes.plot(of(row["estimate"]), middle, "o", color="black")
         null = verdicts.null(row["id"])
-        text = verdicts.effect(row["id"]) + ("" if null == "–" else f"\nnull {null}")
+        found = verdicts.found(row["id"]).replace("], ", "]\n")
+        text = found + ("" if null == "–" else f"\nnull {null}")
         axes.annotate(text, (1.015, middle), xycoords=axes.get_yaxis_transform(), va="center", fontsize=6)
     axes.axvline(1 if logarithmic else 0, color="0.4", linewidth=0.6, zorder=1)
     axes.set_ylim(edges[-1], 0)
@@ -118,9 +119,10 @@ def _block_of(row: Claim) -> str:
     return "Small difference" if max(map(abs, ends)) <= _SMALL else "Difference"
 
 
-def _height(lines: Sequence[str]) -> float:
-    """Inches; the numbers beside a statement take two lines."""
-    return _LINE * max(len(lines), 2) + _ROOM
+def _height(lines: Sequence[str], row: Claim) -> float:
+    """Inches; the numbers beside a statement take two lines, and three where p or a median is among them."""
+    more = row["verdict"] == "inconclusive" or row.get("median") is not None
+    return _LINE * max(len(lines), 3 if more else 2) + _ROOM
 
 
 def _ends(interval: Sequence[float | None], value: float | None) -> list[float]:

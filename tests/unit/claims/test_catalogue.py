@@ -52,7 +52,19 @@ def test_the_grid_holds_every_factor_and_measure(shipped, claims):
     trends = [claim for claim in claims if "/" in claim.id and claim.id.partition("/")[0] in FACTORS]
     assert sorted(claim.id for claim in trends) == sorted(expected)
     assert {claim.kind for claim in trends} == {"trend"}
-    assert all(claim.options == {"factor": claim.id.partition("/")[0]} for claim in trends)
+    assert all(claim.options["factor"] == claim.id.partition("/")[0] for claim in trends)
+
+
+def test_sharpness_is_matched_in_the_training_loss_along_every_sweep_and_nothing_else_is(claims):
+    trends = [claim for claim in claims if claim.kind == "trend" and "/" in claim.id]
+    matched = [claim for claim in trends if "matched" in claim.options]
+    sharpness = {"sigma_g_total", "top_eigenvalue", "trace", "sharp_part"}
+    assert {claim.id.partition("/")[2] for claim in matched} == sharpness
+    assert len(matched) == len(sharpness) * len(FACTORS)
+    for claim in matched:
+        said = claim.options["matched"]
+        assert (said["claim"], said["margin"]) == (f"{claim.options['factor']}/train_loss", 0.223)
+        assert set(said["quantity"]["columns"]) == {"train_loss"}
 
 
 def test_every_claim_of_the_paper_is_tested_or_said_not_to_be(claims):
@@ -212,6 +224,12 @@ ROW = content()["grid"]["factors"]["width"]
         ("claims.0.expected", "equivalent(1e)", r"claims.0.expected: got 'equivalent\(1e\)', wanted text of the form"),
         ("claims.0.control", {"name": "rescaling"}, "claims.means.control: the null 'rescaling' needs a quantity"),
         ("claims.0.control", {"name": "rescaling", "quantity": QUANTITY}, "claims.means.control: .* needs a rule"),
+        (
+            "grid.measures.gap.matched",
+            "loss",
+            "grid.measures.gap.matched: 'loss' is not in the grid, wanted gap, trace",
+        ),
+        ("grid.measures.trace.matched", "gap", "width.expected.gap: trace is matched in it: wanted equivalent"),
         ("grid.measures.trace.control.rule", None, "claims.width/trace.control: .* needs a rule"),
     ],
 )

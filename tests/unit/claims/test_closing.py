@@ -5,7 +5,8 @@ import json
 import pytest
 
 from awduality.claims.closing import WIDTH, Judged, closing, headlines
-from awduality.claims.report import HEADLINES, STUDY_CLAIM, Verdicts
+from awduality.claims.report import HEADLINES, STUDY_CLAIM
+from awduality.claims.words import Verdicts
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,15 @@ def committed(root):
 
 def row(name, **changes):
     """A claim as the judge writes it."""
-    plain = {"id": name, "layer": "fc2", "identity": False, "verdict": "supported", "estimate": 0.5, "scale": "linear"}
+    plain = {
+        "id": name,
+        "p_adjusted": 0.04,
+        "layer": "fc2",
+        "identity": False,
+        "verdict": "supported",
+        "estimate": 0.5,
+        "scale": "linear",
+    }
     return plain | {"interval": [0.25, 0.75], "n": 5} | changes
 
 
@@ -26,7 +35,7 @@ def test_the_papers_headlines_are_the_rows_of_the_readme(root, committed, config
     assert [words for words, _, _ in found] == wanted
     verdicts = Verdicts.read(root / "figures" / config)
     names = [name for claim, tests in HEADLINES.items() if claim != STUDY_CLAIM for name in tests]
-    assert [effect for _, _, effect in found] == [verdicts.effect(name) for name in names]
+    assert [effect for _, _, effect in found] == [verdicts.found(name) for name in names]
 
 
 def test_claims_with_a_headline_are_shown_and_no_others():
@@ -35,6 +44,11 @@ def test_claims_with_a_headline_are_shown_and_no_others():
         ("variance follows curvature (exponent)", "supported", "+0.500 [+0.250, +0.750]"),
         ("exact", "supported", "+0.500 [+0.250, +0.750]"),
     ]
+
+
+def test_what_is_inconclusive_has_its_p_value():
+    rows = [row("a", headline="this", verdict="inconclusive", interval=[-0.25, 1.25], p_adjusted=0.3)]
+    assert headlines(rows) == [("this", "inconclusive", "+0.500 [−0.250, +1.250], adjusted p 0.300")]
 
 
 def test_of_several_layers_the_first_is_shown():

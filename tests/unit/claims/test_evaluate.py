@@ -17,6 +17,7 @@ from awduality.claims.statistics import Series, adjusted, permutation_p
 from awduality.claims.verdicts import verdict_of
 from awduality.errors import InputError
 from studies.sweeps.study import BASELINE, FACTORS
+from studies.sweeps.trends import matching_values
 
 SWEEPS = kinds_of("sweeps")
 LABELS = {"config": "digits", "layer": "fc2", "dataset": "digits", "pairing": "test_to_train"}
@@ -388,7 +389,7 @@ def test_ranks_within_factors_are_also_told_factor_by_factor(ranked):
 def test_a_mean_is_told_with_shuffled_scalars_too_where_they_were_measured(rng):
     runs = table(lambda s, seed: {"gap": 1 + rng.normal(), "gap_shuffled": 0.5})
     details = judge([claim(kind="mean")], runs)["claim"]["details"]
-    assert details == [{"predictor": "shuffled scalars", "estimate": 0.5, "interval": [0.5, 0.5]}]
+    assert details == [{"predictor": "shuffled scalars", "estimate": 0.5, "interval": [0.5, 0.5], "median": 0.5}]
 
 
 def test_a_predictor_as_good_as_a_rival_is_inconclusive(ranked):
@@ -418,8 +419,14 @@ def test_a_run_without_its_null_is_left_out_of_both(ranked, rule):
     assert (row["seeds"], row["excluded"]) == (7, 7)
 
 
+def matched(factor):
+    """Options of a trend along a sweep that must match in the training loss."""
+    same = {"claim": f"{factor}/train_loss", "quantity": {"columns": {"train_loss": 1}, "label": "loss"}, "margin": 0.2}
+    return {"options": {"factor": factor, "matched": same}}
+
+
 GRID = [
-    claim(f"{factor}/{name}", of=name, factor=factor, expected="any")
+    claim(f"{factor}/{name}", of=name, factor=factor, expected="any", **(matched(factor) if name == "size" else {}))
     for factor in ("width", "l2")
     for name in ("gap", "size", "sigma_w_total")
 ] + [
@@ -462,6 +469,70 @@ def test_sharpness_counts_only_where_runs_stop_at_the_same_training_loss_and_siz
 
     row = judge([ACTING, *GRID], table(measures, ("width", "l2")))["acting"]
     assert row["details"][0] == {"factor": "width", "tested": True, "matched_loss": False, "through": ["sigma_w_total"]}
+
+
+def losses(of_width):
+    """Runs whose size rises along the sweep of the width, and whose training loss is a function of the width."""
+    rng = np.random.default_rng(5)
+
+    def measures(settings, seed):
+        noise = rng.normal(scale=0.01, size=3)
+        return {"size": settings["width"] + seed + noise[0], "train_loss": of_width(settings["width"]) + noise[1]}
+
+    return table(measures).assign(gap=0.0, sigma_w_total=0.0)
+
+
+SIZE = [claim("width/size", of="size", **matched("width")), *[one for one in GRID if one.id == "width/train_loss"]]
+
+
+@pytest.mark.parametrize(
+    ("of_width", "verdict", "check"),
+    [
+        (lambda width: 0.0, "supported", "supported"),
+        (lambda width: 0.1 * width, "not tested", "inconclusive"),  # by the margin, from end to end
+        (lambda width: width, "not tested", "contradicted"),
+    ],
+)
+def test_a_trend_is_tested_only_where_its_sweep_is_shown_to_match(of_width, verdict, check):
+    rows = judge(SIZE, losses(of_width))
+    assert (rows["width/train_loss"]["verdict"], rows["width/size"]["verdict"]) == (check, verdict)
+    if verdict == "not tested":
+        row = rows["width/size"]
+        assert {row[name] for name in ("estimate", "interval", "p", "p_adjusted")} == {None}
+        assert "the values of width are not shown to match in loss (width/train_loss: +" in row["reason"]
+        assert row["reason"].endswith(f"{check}), and sharpness falls with it")
+        assert row["details"][0]["setting"] == "the whole sweep, not matched"
+        assert row["details"][0]["estimate"] == pytest.approx(2.0, abs=0.05)
+
+
+def test_values_that_match_are_told_where_the_sweep_does_not():
+    runs = losses(lambda width: 0.0 if width < 1 else 1.0)
+    runs.loc[runs["width"] == 1, "size"] -= 5
+    row = judge(SIZE, runs)["width/size"]
+    assert row["details"][0]["estimate"] < 0
+    assert row["details"][1]["setting"] == "width = -1 to 0, matched in loss"
+    assert row["details"][1]["estimate"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_p_value_of_a_trend_that_is_not_tested_stays_in_the_family():
+    rows = judge(SIZE, losses(lambda width: width))
+    p = rows["width/train_loss"]["p"]
+    assert rows["width/train_loss"]["p_adjusted"] == pytest.approx(2 * p)
+
+
+def test_the_longest_run_of_values_of_which_every_two_match_is_found(rng):
+    loss = {1.0: 0.0, 2.0: 0.15, 3.0: 0.3, 4.0: 0.3, 5.0: 0.45, 6.0: 2.0}  # 2 and 5 lie beyond the margin, as 1 and 3
+    rows = pd.DataFrame(
+        [
+            {"width": v, "seed": s, "loss": one + s + rng.normal(scale=0.001)}
+            for v, one in loss.items()
+            for s in range(4)
+        ]
+    )
+    assert matching_values(rows, "width", quantity("loss"), 0.2) == [2.0, 3.0, 4.0]
+    assert matching_values(rows, "width", quantity("loss"), 0.05) == [3.0, 4.0]
+    assert matching_values(rows, "width", quantity("loss"), 1e-6) == [1.0]
+    assert matching_values(rows, "width", quantity("loss"), 9.0) == list(loss)
 
 
 def test_a_measure_that_stays_the_same_is_nothing_to_act_through(rng, trend):

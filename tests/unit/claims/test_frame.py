@@ -11,7 +11,7 @@ from scipy.stats import linregress, spearmanr, ttest_1samp
 from statsmodels.stats.weightstats import DescrStatsW
 
 from awduality.errors import InputError
-from tests.unit.claims.companion import RATES, SEEDS, entry, per_seed, quantity, row, runs, verdicts
+from tests.unit.claims.companion import RATES, SEEDS, entry, per_seed, quantity, read, row, runs, verdicts
 
 pytestmark = pytest.mark.filterwarnings("ignore:Precision loss occurred")  # seeds that are all but equal
 
@@ -155,6 +155,53 @@ def test_a_seed_with_one_place_has_no_slope(table):
     table.loc[table["seed"] == 0, "rate"] = 0.1
     statistic = {"kind": "slope", "quantity": quantity("w", log=True), "on": quantity("rate", log=True)}
     assert row(table, statistic)["seeds"] == SEEDS - 1
+
+
+# Several controls
+
+
+def controls(*names, rule="exceeds"):
+    return [{"name": name, "rule": rule, "quantity": quantity(name)} for name in names]
+
+
+@pytest.fixture
+def nulls(table, rng):
+    """Beside a value about 1, three nulls: about 0, about 0.5 and about 1."""
+    return table.assign(
+        **{name: at + rng.normal(scale=0.1, size=len(table)) for name, at in zip("abc", (0, 0.5, 1), strict=True)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "verdict", "decides"),
+    [("a", "supported", "a"), ("ab", "supported", "b"), ("ba", "supported", "b")]
+    + [(names, "not distinguishable from the null", "c") for names in ("ac", "ca", "abc", "cba")],
+)
+def test_every_one_of_several_controls_must_be_beaten(nulls, names, verdict, decides):
+    found = row(nulls, MEAN, expected="+", control=controls(*names))
+    alone = row(nulls, MEAN, expected="+", control=controls(decides)[0])
+    assert (found["verdict"], found["null"]) == (verdict, decides)
+    assert found == {**alone, "details": found["details"]}
+    told = {entry["predictor"]: entry["estimate"] for entry in found["details"]}
+    assert told == ({name: pytest.approx(nulls[name].mean()) for name in names} if len(names) > 1 else {})
+
+
+def test_a_row_without_one_of_its_nulls_is_left_out_of_all(nulls):
+    nulls.loc[3, "b"] = np.nan
+    found = row(nulls, MEAN, expected="+", control=controls("a", "b"))
+    assert (found["n"], found["excluded"]) == (35, 1)
+
+
+def test_controls_may_differ_in_their_rules(nulls):
+    mixed = [*controls("b"), *controls("c", rule="persists")]
+    assert row(nulls, MEAN, expected="+", control=mixed)["verdict"] == "supported"
+    gone = row(nulls, MEAN, expected="+", control=[*controls("b"), *controls("a", rule="persists")])
+    assert (gone["verdict"], gone["null"]) == ("not distinguishable from the null", "a")
+
+
+def test_a_control_that_is_named_twice_is_refused():
+    with pytest.raises(InputError, match="got a, a, wanted each null once"):
+        read(entry(MEAN, control=controls("a", "a")))
 
 
 # Trends

@@ -18,8 +18,9 @@ from awduality.audit.science import judge as audited
 from awduality.claims.catalogue import read_claims
 from awduality.claims.judge import judged as judge_study
 from awduality.claims.judge import kinds_of
-from awduality.claims.report import Verdicts, claims_table
+from awduality.claims.report import claims_table
 from awduality.claims.statistics import adjusted, mean_p
+from awduality.claims.words import Verdicts
 from awduality.errors import InputError
 from awduality.learners import MIXINGS
 from studies.learners.course import last_quarter, peak_change
@@ -662,6 +663,13 @@ def test_the_table_of_recorded_results_sets_ours_beside_them(study):
     assert "| SSGD*, σ₀ = 0.1 | 5.7 | 3.0 [3.0, 3.0] |" in lines[5]
     assert "| SSGD* , σ₀" not in "".join(lines)
     assert lines[7].startswith(f"| {RECORDED['mild'].setting} | DPSGD | 2.3 |")
+
+
+def test_a_recorded_mean_that_a_collapsed_run_has_moved_is_shown_with_its_median_and_no_negative_error(study):
+    runs = study[0]
+    collapsed = (runs["algorithm"] == "dpsgd") & (runs["seed"] == 0) & runs["experiments"].str.contains("extreme")
+    runs = runs.assign(last_test_error=runs["last_test_error"].mask(collapsed, 0.8).round(2))
+    assert "| DPSGD | 2.1 | 12.6 (median 3.0) |" in recorded_table(runs)
 
 
 def test_the_table_of_recorded_results_has_dashes_where_a_study_has_no_runs(study):

@@ -4,7 +4,6 @@ import pytest
 
 from awduality.claims.report import (
     HEADLINES,
-    Verdicts,
     against_expectation,
     claims_table,
     grid_table,
@@ -12,6 +11,7 @@ from awduality.claims.report import (
     paper_table,
     side_by_side,
 )
+from awduality.claims.words import Verdicts
 from awduality.errors import InputError
 
 
@@ -25,6 +25,7 @@ def row(name, **given):
         "verdict": "supported",
         "scale": "linear",
         "estimate": 0.5,
+        "median": None,
         "interval": [0.4, 0.6],
         "p_adjusted": 0.0123,
         "n": 10,
@@ -108,6 +109,38 @@ def test_tables_split_the_grid_from_the_other_claims_and_escape_bars(verdicts):
     assert "statement of means, \\|W\\|" in claims_table({"digits": verdicts})
     signs = changed(verdicts, "init_scale/trace", verdict="contradicted")
     assert grid_table(signs).splitlines()[2] == "| Initial scale | +0.500 ✓ | +0.500 ✗ | 2 of 12 |"
+
+
+@pytest.fixture
+def undecided(verdicts):
+    changes = {"verdict": "inconclusive", "interval": [-0.1, 1.1], "p_adjusted": 0.3}
+    return changed(changed(verdicts, "means", **changes), "init_scale/trace", **changes)
+
+
+def test_what_is_inconclusive_is_shown_with_its_interval_and_p_value_everywhere(undecided):
+    shown = "+0.500 [−0.100, +1.100], adjusted p 0.300"
+    assert undecided.found("means") == shown
+    assert f"| inconclusive<br>{shown} |" in claims_table({"digits": undecided})
+    assert f"inconclusive: {shown}" in paper_table({"digits": undecided}, {})
+    assert f"{shown} · |" in side_by_side({"digits": undecided})
+    assert grid_table(undecided).splitlines()[2] == f"| Initial scale | +0.500 ✓ | {shown} · | 2 of 12 |"
+
+
+def test_what_is_decided_is_shown_without_its_p_value(verdicts):
+    assert verdicts.found("means") == verdicts.effect("means")
+    assert "adjusted" not in claims_table({"digits": verdicts}) + paper_table({"digits": verdicts}, {})
+
+
+def test_the_median_stands_beside_a_mean_that_a_single_run_may_move(verdicts):
+    found = changed(verdicts, "means", median=0.01)
+    assert found.found("means") == "+0.500 [+0.400, +0.600], median +0.010"
+    assert "median +0.010" in claims_table({"digits": found})
+
+
+def test_a_cell_that_is_not_tested_has_no_number_and_runs_are_counted_where_there_are_some(verdicts):
+    blank = {"verdict": "not tested", "estimate": None, "interval": None, "n": None, "excluded": None}
+    found = Verdicts({"init_scale/trace": row("init_scale/trace", **blank), "init_scale/gap": row("init_scale/gap")})
+    assert grid_table(found).splitlines()[2] == "| Initial scale | – | +0.500 ✓ | 2 of 12 |"
 
 
 def test_layers_side_by_side_leave_out_what_none_could_test(tmp_path):

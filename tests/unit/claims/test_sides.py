@@ -82,6 +82,17 @@ def test_a_pair_counts_only_if_both_runs_converged_unless_all_are_asked_for(tabl
     assert (every["n"], every["excluded"]) == (34, 2)
 
 
+def test_where_all_runs_count_the_median_tells_of_a_mean_that_one_run_has_moved(table):
+    collapsed = table.assign(v=np.where(table["run"] == "none-0.1-10-0", 500.0, table["v"]))
+    found = row(collapsed, {**COMPARED, "runs": "all"})
+    values = differences(collapsed)
+    assert found["estimate"] == pytest.approx(values.mean())
+    assert found["median"] == pytest.approx(np.median(values)) == pytest.approx(0.75, abs=0.1)
+    assert found["interval"][0] < -20
+    assert row(table, COMPARED)["median"] is None
+    assert found["details"][0]["median"] == pytest.approx(1.0, abs=0.2)
+
+
 def test_pairs_of_two_seeds_give_no_verdict(table):
     table.loc[table["seed"] > 1, "ended"] = "budget"
     found = row(table, COMPARED)
