@@ -23,6 +23,7 @@ _OPTIONS: Mapping[tuple[str, str], Any] = {
     ("data", "standardised"): False,
     ("network", "convolutions"): [],
     ("network", "first_width"): None,
+    ("training", "check_every"): None,
 }
 """Keys that a config may leave out, and their value then; a config stays the same when such a key is invented."""
 

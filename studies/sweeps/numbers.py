@@ -158,17 +158,18 @@ def training_rows(results: Results, factor: str) -> list[Row]:
     rows = []
     for value, runs in runs_of_sweep(results, factor):
         for run, entry in runs.iterrows():
-            train, test = (results.arrays[f"{run}/history/{name}"] for name in ("train_loss", "test_loss"))
-            steps_per_epoch = int(entry["steps"]) // int(entry["epochs"])
+            step, train, test = (
+                results.arrays[f"{run}/history/{name}"] for name in ("step", "train_loss", "test_loss")
+            )
             rows += [
                 {
                     "value": value,
                     "seed": int(entry["seed"]),
-                    "steps": (int(epoch) + 1) * steps_per_epoch,
-                    "train_loss": train[epoch],
-                    "test_loss": test[epoch],
+                    "steps": int(step[place]),
+                    "train_loss": train[place],
+                    "test_loss": test[place],
                 }
-                for epoch in spread(len(train))
+                for place in spread(len(train))
             ]
     return rows
 

@@ -57,6 +57,7 @@ def results():
     runs = pd.DataFrame(rows).set_index("id")
     arrays = {}
     for place, name in enumerate(runs.index):
+        arrays[f"{name}/history/step"] = np.array([10.0, 20.0, 30.0, 40.0])
         arrays[f"{name}/history/train_loss"] = np.array([4.0, 3.0, 2.0, 1.0]) + place
         arrays[f"{name}/history/test_loss"] = np.array([8.0, 7.0, 6.0, 5.0]) + place
         if runs.loc[name, "ended"] != "diverged":

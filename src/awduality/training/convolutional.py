@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -17,7 +16,8 @@ from awduality.data.splits import Split
 from awduality.networks import network
 from awduality.runs import Run
 from awduality.training import schemes
-from awduality.training.run import HISTORY, Solution, Training, training_labels
+from awduality.training.checks import Checks, Front
+from awduality.training.run import History, Solution, StopReason, Training, training_labels
 
 _LAYOUT = torch.channels_last  # of images; convolutions hand it on, and are about 12% faster on a CPU
 _EVALUATION_CHUNK = 500  # samples; keeps the activations in cache
@@ -40,26 +40,37 @@ def train_convolutional(
     orders = schemes.batch_order(len(inputs), training.root_seed, run.seed)
     uniforms = schemes.dropout_uniforms(len(inputs), training.hidden_width(settings), training.root_seed, run.seed)
     rate = float(settings["dropout"])
-    history: list[np.ndarray] = []
-    reason, steps = None, 0
+    checks, front = Checks(training, -(-len(inputs) // batch)), Front(training.target_loss)
+    history = History()
+    reason: StopReason | None = None
+    epoch = steps = 0
     while reason is None:
-        decaying = len(history) < training.weight_decay_epochs
+        epoch += 1
         order = torch.from_numpy(next(orders)).to(device)
         drawn = torch.from_numpy(next(uniforms)).to(device).split(batch) if rate else None
         for place, index in enumerate(order.split(batch)):
             mask = None if drawn is None else schemes.dropout_mask(drawn[place], torch.tensor(rate, device=device))
-            _step(model, inputs[index], labels[index], mask, run, decaying)
+            _step(model, inputs[index], labels[index], mask, run, decaying=epoch <= training.weight_decay_epochs)
             steps += 1
-        measured = [
-            *_evaluate(model, inputs[:clean], labels[:clean]),
-            *_evaluate(model, test_inputs, test_labels),
-        ]
-        history.append(np.array(measured))
-        reason = training.stop_reason(history, steps)
-        report(int(reason is not None), f"run {run.id}: epoch {len(history)}, training loss {measured[0]:.3g}")
-    columns = dict(zip(HISTORY, np.array(history).T.copy(), strict=True))
+            if not checks.due(steps):
+                continue
+            writes = checks.writes(steps)
+            if not writes:
+                hardest, _, _ = _evaluate(model, inputs[front.index], labels[front.index])
+                if front.excludes(torch.tensor([hardest])):
+                    continue
+            loss, accuracy, losses = _evaluate(model, inputs[:clean], labels[:clean])
+            front.renew(losses[None])
+            past = [] if training.check_every else history.accuracies
+            reason = training.stop_reason(loss, [*past, accuracy], steps)
+            if writes or reason:
+                history.add(steps, [loss, accuracy, *_evaluate(model, test_inputs, test_labels)[:2]])
+            if reason:
+                break
+        reached = history.columns["train_loss"][-1]
+        report(int(reason is not None), f"run {run.id}: epoch {epoch}, training loss {reached:.3g}")
     weights = [parameter.detach().cpu().numpy().copy() for parameter in model.parameters()]
-    return Solution(run, reason, len(history), steps, weights, columns)
+    return Solution(run, reason, epoch, steps, weights, history.columns)
 
 
 def _initial(run: Run, split: Split, training: Training) -> nn.Sequential:
@@ -89,11 +100,12 @@ def _step(model: nn.Module, inputs: Tensor, labels: Tensor, mask: Tensor | None,
 
 
 @torch.no_grad()
-def _evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy, without dropout."""
-    loss, right = 0.0, 0
+def _evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float, Tensor]:
+    """Mean cross-entropy, accuracy and the loss of every sample (N,), without dropout."""
+    loss, right, losses = 0.0, 0, []
     for x, y in zip(inputs.split(_EVALUATION_CHUNK), labels.split(_EVALUATION_CHUNK), strict=True):
         logits = model(x).double()
+        losses.append(cross_entropy(logits, y, reduction="none"))
         loss += float(cross_entropy(logits, y, reduction="sum"))
         right += int((logits.argmax(1) == y).sum())
-    return loss / len(labels), right / len(labels)
+    return loss / len(labels), right / len(labels), torch.cat(losses)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -75,24 +76,28 @@ class Ensemble:
             calls.append(product(layer, below, above))
         return buffers, calls
 
-    def evaluate(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, inputs: Tensor, labels: Tensor, losses: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy and accuracy of every run, without dropout.
 
         Args:
             inputs: (N, n), the same for all runs.
             labels: (N,).
+            losses: (R, N) float32, to be filled with the loss of every sample, if given.
 
         Returns:
             Two (R,) float64 tensors; the networks are evaluated in float32, the samples summed in float64.
         """
         loss = torch.zeros(len(self), dtype=torch.float64, device=inputs.device)
         correct = torch.zeros_like(loss)
-        for x, y in zip(inputs.split(_EVALUATION_CHUNK), labels.split(_EVALUATION_CHUNK), strict=True):
+        filled = repeat(None) if losses is None else losses.split(_EVALUATION_CHUNK, dim=1)
+        for x, y, each in zip(inputs.split(_EVALUATION_CHUNK), labels.split(_EVALUATION_CHUNK), filled, strict=False):
             buffers, calls = self.forward([(x[None], slice(None))], len(x))
             for call in calls:
                 call()
             logits = buffers[-1]
             picked = log_softmax(logits, dim=1).gather(1, y.expand(len(self), 1, -1))
             loss -= picked.sum((1, 2), dtype=torch.float64)
+            if each is not None:
+                torch.neg(picked[:, 0], out=each)
             correct += (logits.mT.contiguous().argmax(2) == y).sum(1)  # over rows: ten times faster than over columns
         return loss / len(inputs), correct / len(inputs)

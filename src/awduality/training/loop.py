@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -16,9 +17,10 @@ from torch.nn.functional import one_hot
 from awduality.data.splits import Split
 from awduality.runs import Run, Settings
 from awduality.training import schemes
+from awduality.training.checks import Checks, Front
 from awduality.training.convolutional import train_convolutional
 from awduality.training.ensemble import Ensemble
-from awduality.training.run import HISTORY, Solution, Training, training_labels
+from awduality.training.run import History, Solution, StopReason, Training, training_labels
 from awduality.training.step import Steps
 
 _COMPACTED = 0.5  # share of a wide stack's runs that still train when the others are taken out
@@ -110,6 +112,90 @@ def _initial_ensemble(
     return Ensemble(weights, streams, column("learning_rate"), column("dropout"), column("weight_decay"), column("l2"))
 
 
+class _Stack:
+    """Runs of one shape that train together; those that have ended are taken out."""
+
+    def __init__(self, runs: Sequence[Run], split: Split, training: Training, device: torch.device, wide: bool) -> None:
+        settings = runs[0].settings
+        seeds = sorted({run.seed for run in runs})
+        self._runs, self._training, self._wide = runs, training, wide
+        self._batch = int(settings["batch_size"])
+        self._data = _stack_data(settings, seeds, split, training.root_seed, device)
+        samples, width = len(self._data.inputs), training.hidden_width(settings)
+        self._orders = [schemes.batch_order(samples, training.root_seed, seed) for seed in seeds]
+        self._uniforms = [schemes.dropout_uniforms(samples, width, training.root_seed, seed) for seed in seeds]
+        self._stacked = list(range(len(runs)))  # rows of ``runs`` in the stack
+        self._histories = [History() for _ in runs]
+        self._hold(_initial_ensemble(runs, [seeds.index(run.seed) for run in runs], split, training, device))
+        self._checks = Checks(training, -(-samples // self._batch))
+        self._front = Front(training.target_loss)
+        self._step = 0
+        self.going = set(self._stacked)  # those that still train
+
+    def _hold(self, ensemble: Ensemble) -> None:
+        self._ensemble, self._steps = ensemble, Steps(ensemble, shared=not self._wide)
+
+    def epoch(self, epoch: int) -> list[Solution]:
+        """Train one pass over the samples, or until all have ended; the runs that have."""
+        data, decaying = self._data, epoch <= self._training.weight_decay_epochs
+        order, drawn = self._drawn(self._orders), None
+        if self._ensemble.drops:
+            drawn = self._drawn(self._uniforms).mT.contiguous()
+        solutions: list[Solution] = []
+        for index, labels, part in _batches(data, order, drawn, self._batch):
+            self._steps.of(index.shape[1], decaying)(data.inputs, index, labels, part)
+            self._step += 1
+            if self._checks.due(self._step):
+                solutions += self._look(epoch)
+                if not self.going:
+                    break
+        return solutions
+
+    def _drawn(self, streams: Sequence[Iterator[np.ndarray]]) -> Tensor:
+        return torch.from_numpy(np.stack([next(stream) for stream in streams])).to(self._data.inputs.device)
+
+    def _look(self, epoch: int) -> list[Solution]:
+        """Measure the runs as far as need be; those that end here."""
+        data, ensemble, step = self._data, self._ensemble, self._step
+        here = [(place, row) for place, row in enumerate(self._stacked) if row in self.going]
+        writes = self._checks.writes(step)
+        if not writes:
+            hardest, _ = ensemble.evaluate(data.inputs[self._front.index], data.clean_labels[self._front.index])
+            if self._front.excludes(hardest[[place for place, _ in here]]):
+                return []
+        losses = torch.empty(len(ensemble), len(data.clean_labels), device=data.inputs.device)
+        trained = torch.stack(ensemble.evaluate(data.clean_inputs, data.clean_labels, losses), 1).cpu().numpy()
+        self._front.renew(losses)
+        ends: dict[int, StopReason] = {}
+        for place, row in here:
+            loss, accuracy = trained[place]
+            past = [] if self._training.check_every else self._histories[row].accuracies
+            if reason := self._training.stop_reason(loss, [*past, accuracy], step):
+                ends[row] = reason
+        if not writes and not ends:
+            return []
+        tested = torch.stack(ensemble.evaluate(data.test_inputs, data.test_labels), 1).cpu().numpy()
+        solutions = []
+        for place, row in here:
+            if writes or row in ends:
+                self._histories[row].add(step, [*trained[place], *tested[place]])
+            if row in ends:
+                weights = [layer[place].cpu().numpy().copy() for layer in ensemble.weights]
+                columns = self._histories[row].columns
+                solutions.append(Solution(self._runs[row], ends[row], epoch, step, weights, columns))
+        self._take_out(set(ends))
+        return solutions
+
+    def _take_out(self, ended: set[int]) -> None:
+        """Go on without the runs that have ended; a wide stack is compacted when half of its runs have."""
+        self.going -= ended
+        count = len(self._stacked)
+        if self.going and len(self.going) <= (_COMPACTED * count if self._wide else count - 1):
+            left = [place for place, row in enumerate(self._stacked) if row in self.going]
+            self._stacked = [self._stacked[place] for place in left]
+            self._hold(self._ensemble.keep(left))
+
+
 def _train_stack(
     runs: list[Run],
     split: Split,
@@ -118,59 +204,24 @@ def _train_stack(
     report: Callable[[int, str], None],
     wide: bool,
 ) -> list[Solution]:
-    settings = runs[0].settings
-    batch = int(settings["batch_size"])
-    seeds = sorted({run.seed for run in runs})
-    data = _stack_data(settings, seeds, split, training.root_seed, device)
-    samples = len(data.inputs)
-    steps_per_epoch = -(-samples // batch)
-    orders = [schemes.batch_order(samples, training.root_seed, seed) for seed in seeds]
-    width = training.hidden_width(settings)
-    uniforms = [schemes.dropout_uniforms(samples, width, training.root_seed, seed) for seed in seeds]
-
-    stacked = list(range(len(runs)))  # rows of ``runs`` in the stack
-    going = set(stacked)  # those that still train
-    ensemble = _initial_ensemble(runs, [seeds.index(run.seed) for run in runs], split, training, device)
-    steps = Steps(ensemble, shared=not wide)
-    histories: list[list[np.ndarray]] = [[] for _ in runs]
-    solutions = []
-    epoch = 0
-    while going:
-        epoch += 1
-        order = torch.from_numpy(np.stack([next(stream) for stream in orders])).to(device)
-        drawn = None
-        if ensemble.drops:
-            drawn = torch.from_numpy(np.stack([next(stream) for stream in uniforms])).to(device).mT.contiguous()
-        _epoch(steps, data, order, drawn, batch, decaying=epoch <= training.weight_decay_epochs)
-
-        measured = [
-            *ensemble.evaluate(data.clean_inputs, data.clean_labels),
-            *ensemble.evaluate(data.test_inputs, data.test_labels),
-        ]
-        ended = 0
-        for place, (row, values) in enumerate(zip(stacked, torch.stack(measured, 1).cpu().numpy(), strict=True)):
-            if row not in going:
-                continue
-            histories[row].append(values)
-            reason = training.stop_reason(histories[row], epoch * steps_per_epoch)
-            if reason is not None:
-                going.remove(row)
-                ended += 1
-                columns = dict(zip(HISTORY, np.array(histories[row]).T.copy(), strict=True))
-                weights = [layer[place].cpu().numpy().copy() for layer in ensemble.weights]
-                solutions.append(Solution(runs[row], reason, epoch, epoch * steps_per_epoch, weights, columns))
-        if going and len(going) <= (_COMPACTED * len(stacked) if wide else len(stacked) - 1):
-            left = [place for place, row in enumerate(stacked) if row in going]
-            stacked = [stacked[place] for place in left]
-            ensemble = ensemble.keep(left)
-            steps = Steps(ensemble, shared=not wide)
-        report(ended, f"epoch {epoch}, {len(going)} of {len(runs)} runs of this stack still training")
+    stack = _Stack(runs, split, training, device, wide)
+    solutions: list[Solution] = []
+    for epoch in itertools.count(1):
+        ended = stack.epoch(epoch)
+        solutions += ended
+        report(len(ended), f"epoch {epoch}, {len(stack.going)} of {len(runs)} runs of this stack still training")
+        if not stack.going:
+            break
     return solutions
 
 
-def _epoch(steps: Steps, data: _StackData, order: Tensor, uniforms: Tensor | None, batch: int, decaying: bool) -> None:
-    """One pass over the samples, in the order of each stream; ``order`` is (G, S), ``uniforms`` (G, H, S)."""
+def _batches(
+    data: _StackData, order: Tensor, uniforms: Tensor | None, batch: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """The batches of one pass over the samples, in the order of each stream: positions (G, B), targets, uniforms.
+
+    ``order`` is (G, S), ``uniforms`` (G, H, S).
+    """
     targets = data.targets.take_along_dim(order[:, None], dim=2)
     drawn = repeat(None) if uniforms is None else uniforms.split(batch, dim=2)
-    for index, labels, part in zip(order.split(batch, dim=1), targets.split(batch, dim=2), drawn, strict=False):
-        steps.of(index.shape[1], decaying)(data.inputs, index, labels, part)
+    yield from zip(order.split(batch, dim=1), targets.split(batch, dim=2), drawn, strict=False)

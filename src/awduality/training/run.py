@@ -16,7 +16,8 @@ from awduality.runs import Run, Settings
 
 StopReason = Literal["converged", "budget", "diverged"]
 
-HISTORY = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+MEASURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+HISTORY = ("step", *MEASURES)
 _ACCURACY_EPOCHS = 9  # the authors' code averages the training accuracy over the last nine epochs
 
 
@@ -32,6 +33,7 @@ class Training:
     weight_decay_epochs: int
     first_width: int | None = None
     convolutions: Sequence[int] = ()
+    check_every: int | None = None  # steps after which a run may end; by default it may after every epoch
 
     def hidden_width(self, settings: Settings) -> int:
         """The units of the first fully connected hidden layer, on which dropout acts."""
@@ -48,13 +50,17 @@ class Training:
             self.convolutions,
         )
 
-    def stop_reason(self, history: Sequence[np.ndarray], steps: int) -> StopReason | None:
-        """Why a run ends after these epochs, or nothing if it goes on; the rows of its history are as ``HISTORY``."""
-        loss = history[-1][0]
-        accuracy = np.mean([row[1] for row in history[-_ACCURACY_EPOCHS:]])
+    def stop_reason(self, loss: float, accuracies: Sequence[float], steps: int) -> StopReason | None:
+        """Why a run ends here, or nothing if it goes on.
+
+        Args:
+            loss: on the clean training samples.
+            accuracies: there, after every epoch; where runs may end after any number of steps, the last alone.
+            steps: done so far.
+        """
         if not np.isfinite(loss):
             return "diverged"
-        if loss < self.target_loss and accuracy > self.target_accuracy:
+        if loss < self.target_loss and np.mean(accuracies[-_ACCURACY_EPOCHS:]) > self.target_accuracy:
             return "converged"
         return "budget" if steps >= self.max_steps else None
 
@@ -65,10 +71,31 @@ class Solution:
 
     run: Run
     stop_reason: StopReason
-    epochs: int
+    epochs: int  # begun
     steps: int
     weights: list[np.ndarray]  # per layer, float32; (outputs, inputs) where it is fully connected
-    history: dict[str, np.ndarray]  # each (epochs,) float64, after every epoch, on clean training and test samples
+    history: dict[str, np.ndarray]  # ``HISTORY``, each (T,) float64, of clean training and test samples
+
+
+class History:
+    """What is measured of a run while it trains."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, ...]] = []
+
+    def add(self, step: int, measured: Sequence[float]) -> None:
+        """Write what was measured after a step, in the order of ``MEASURES``."""
+        self._rows.append((step, *measured))
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Those on the training samples."""
+        return [row[HISTORY.index("train_accuracy")] for row in self._rows]
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Each of ``HISTORY``, (T,) float64."""
+        return dict(zip(HISTORY, np.array(self._rows, dtype=np.float64).T.copy(), strict=True))
 
 
 def training_labels(settings: Settings, seed: int, split: Split, root_seed: int) -> np.ndarray:
