@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from awduality.commandline import parse, recorded, run
+from awduality.data.parts import of_training
 from awduality.data.sources import SOURCES, load
 from awduality.data.splits import check_classes, data_card, split_arrays
 from awduality.files import write_arrays, write_json
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     check_classes(arrays, arguments.smallest_train_size)
     write_arrays(arguments.split_out, arrays)
-    write_json(arguments.card_out, data_card(dataset, arguments.source, arguments.permutation_seed, arrays))
+    card = data_card(dataset, arguments.source, arguments.permutation_seed, arrays, of_training(arguments.test))
+    write_json(arguments.card_out, card)
     logging.info(
         "%s: %d samples to train on, %d to test", dataset.title, len(arrays["pool_labels"]), len(arrays["test_labels"])
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from awduality.data.parts import check_apart, of_training
 from awduality.errors import InputError
 from awduality.layers import layer_names
 from awduality.study.contract import Study
@@ -18,8 +20,9 @@ from awduality.study.schema import as_lists, study_schema
 COMMON = ("name", "root_seed", "seeds_per_shard")
 """What every config has."""
 
-_OPTIONS: Mapping[tuple[str, str], Any] = {
+_OPTIONS: Mapping[tuple[str, ...], Any] = {
     ("data", "folder"): None,
+    ("data", "test", "of"): "test",
     ("data", "standardised"): False,
     ("network", "convolutions"): [],
     ("network", "first_width"): None,
@@ -131,9 +134,10 @@ def merged(default: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
 def _canonical(config: Mapping[str, Any], name: str, declared: Study) -> dict[str, Any]:
     """A plain-data copy in which equal numbers are spelled equally, and options that are not used are left out."""
     plain: dict[str, Any] = json.loads(json.dumps(config))
-    for (section, key), unused in _OPTIONS.items():
-        if section in plain and plain[section].get(key, unused) == unused:
-            plain[section].pop(key, None)
+    for (*sections, key), unused in _OPTIONS.items():
+        section = functools.reduce(lambda found, name: found.get(name, {}), sections, plain)
+        if section.get(key, unused) == unused:
+            section.pop(key, None)
     if declared.tidy is not None:
         return declared.tidy(plain)
     real = {key for key, setting in declared.settings.items() if setting.kind is float}
@@ -222,6 +226,11 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
                 f"data.folder: got {folder!r}, wanted none, since data.source is {source}: remove it, or set "
                 "image_folder"
             )
+        if of_training(config["data"]["test"]):
+            try:
+                check_apart(config["data"]["pool"], config["data"]["test"])
+            except InputError as error:
+                yield str(error)
     if "network" in config:
         known_layers = layer_names(config["network"]["hidden_layers"])
         for layer in config.get("layers", []):

@@ -112,6 +112,19 @@ def test_no_folder_and_a_folder_that_is_null_are_the_same(default, schema):
     assert resolve(default, {"data": {"folder": None}}, schema) == resolve(default, {}, schema) == default
 
 
+def test_options_that_are_left_out_or_null_leave_a_config_as_it_is(default, schema):
+    options = {"data": {"test": {"of": "test"}, "folder": None}, "training": {"check_every": None}}
+    assert resolve(default, options, schema) == resolve(default, {}, schema)
+
+
+def test_a_config_may_test_on_training_samples_beside_its_pool_and_not_in_it(default, schema):
+    test = {"of": "train", "start": 1000, "count": 200}
+    found = resolve(default, {"name": "held", "data": {"pool": {"count": 1000}, "test": test}}, schema)
+    assert found["data"]["test"] == test
+    with pytest.raises(InputError, match=r"data\.test: samples 1000 to 1199 .* data\.pool has 0 to 1296"):
+        resolve(default, {"name": "held", "data": {"test": test}}, schema)
+
+
 def test_all_problems_are_reported_at_once(default, schema):
     with pytest.raises(InputError) as caught:
         resolve(default, {"name": "mine", "seeds": 0, "root_seed": -1}, schema)

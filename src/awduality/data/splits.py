@@ -3,7 +3,7 @@
 The order of the training samples is that of ``numpy.random.RandomState(seed).permutation``; with seed 1 and MNIST its
 first 4,000 samples are the authors' subset. A dataset without a test set of its own gives up the last samples of that
 order. Test samples keep their own order, except where they come class by class: then they are permuted likewise, since
-the first of them would be of one class.
+the first of them would be of one class. They may also be taken from the permuted training samples, beside the pool.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from awduality.data.dataset import Dataset
+from awduality.data.parts import check_apart, of_training
 from awduality.errors import InputError
 from awduality.files import read_arrays
 
@@ -68,7 +69,7 @@ def split_arrays(
     dataset: Dataset,
     permutation_seed: int,
     pool: Mapping[str, int],
-    test: Mapping[str, int],
+    test: Mapping[str, Any],
     standardised: bool = False,
 ) -> dict[str, np.ndarray]:
     """Choose the pool and the test samples.
@@ -77,7 +78,8 @@ def split_arrays(
         dataset: the whole dataset.
         permutation_seed: seed of the permutation of the training samples.
         pool: ``start`` and ``count`` of the pool within the permuted training samples.
-        test: ``start`` and ``count`` of the test samples.
+        test: ``start`` and ``count`` of the test samples; ``of``: those of the dataset's test set, ``"test"``, as by
+            default, or of the permuted training samples, ``"train"``, where they must lie beside the pool.
         standardised: whether inputs shall have mean 0 and standard deviation 1 over all pixels of the pool.
 
     Returns: The arrays that are written to the split's file: ``pool_pixels``, ``pool_labels``, ``pool_indices``
@@ -85,13 +87,16 @@ def split_arrays(
         ``mean`` and ``deviation``, of pixels / scale.
 
     Raises:
-        InputError: more samples are asked for than there are.
+        InputError: more samples are asked for than there are, or some both to train on and to test on.
     """
     order = np.random.RandomState(permutation_seed).permutation(len(dataset.train_labels))
-    if dataset.test_pixels is None or dataset.test_labels is None:
+    test_pixels, test_labels = dataset.train_pixels, dataset.train_labels
+    if dataset.test_pixels is None:
         order, test_order = order[: -dataset.held_out], order[-dataset.held_out :]
-        test_pixels, test_labels = dataset.train_pixels, dataset.train_labels
-    else:
+    if of_training(test):
+        check_apart(pool, test)
+        test_order = order
+    elif dataset.test_pixels is not None and dataset.test_labels is not None:
         test_pixels, test_labels = dataset.test_pixels, dataset.test_labels
         test_order = np.arange(len(test_labels))
         if dataset.sorted_test:
@@ -139,7 +144,9 @@ def check_classes(arrays: Mapping[str, np.ndarray], smallest_train_size: int) ->
         )
 
 
-def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def data_card(
+    dataset: Dataset, source: str, permutation_seed: int, arrays: Mapping[str, np.ndarray], of_train: bool = False
+) -> dict[str, Any]:
     """What a reader must know of the split: source, licence, digests, counts, classes."""
 
     def counts(labels: np.ndarray) -> dict[str, int]:
@@ -150,7 +157,9 @@ def data_card(dataset: Dataset, source: str, permutation_seed: int, arrays: Mapp
     if "mean" in arrays:
         inputs = f"(pixels / {dataset.scale:g} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
     test_order = "the dataset's own"
-    if dataset.test_labels is None:
+    if of_train:
+        test_order = "the training samples', permuted as they are"
+    elif dataset.test_labels is None:
         test_order = f"the last {dataset.held_out} of the permutation"
     elif dataset.sorted_test:
         test_order = f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.test_labels)})"

@@ -85,6 +85,24 @@ def test_asking_for_samples_that_are_not_there_is_refused(pool, test):
         split_arrays(load("digits", None), 1, *wanted)
 
 
+def test_samples_to_test_on_may_be_taken_from_the_training_samples_beside_the_pool():
+    dataset = load("digits", None)
+    arrays = split_arrays(dataset, 1, {"start": 0, "count": 800}, {"of": "train", "start": 800, "count": 497})
+    order = np.random.RandomState(1).permutation(1797)
+    assert np.array_equal(arrays["test_indices"], order[800:1297])  # and not the 500 that are held out
+    assert np.array_equal(arrays["test_pixels"], dataset.train_pixels[order[800:1297]])
+    assert np.array_equal(arrays["test_labels"], dataset.train_labels[order[800:1297]])
+    card = data_card(dataset, "digits", 1, arrays, of_train=True)
+    assert card["test_order"] == "the training samples', permuted as they are"
+
+
+@pytest.mark.parametrize(("pool", "test"), [((0, 900), (899, 10)), ((500, 100), (0, 501)), ((200, 50), (100, 300))])
+def test_no_sample_is_both_trained_and_tested_on(pool, test):
+    wanted = [dict(zip(("start", "count"), part, strict=True)) for part in (pool, test)]
+    with pytest.raises(InputError, match=r"data\.test: samples .* are to test on, but data\.pool has"):
+        split_arrays(load("digits", None), 1, wanted[0], {**wanted[1], "of": "train"})
+
+
 def test_the_card_counts_the_classes_and_digests_the_arrays():
     dataset = load("digits", None)
     arrays = split_arrays(dataset, 1, {"start": 0, "count": 1297}, {"start": 0, "count": 500})
