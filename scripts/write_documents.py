@@ -16,9 +16,10 @@ from awduality.files import read_frame, write_text
 from awduality.pages import companions, pages
 from awduality.study.discovery import module
 
-CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-confirm": "mnist-confirm"}
+CONFIGS = {"digits": "config", "mnist": "mnist", "mnist-final": "mnist-final", "cifar10-jpeg": "cifar10-jpeg"}
+CONFIRMED = "mnist-final"
 STUDIES = ("digits-learners", "mnist-learners", "cifar10-jpeg-learners")
-OTHERS = ("digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
+OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,9 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(parser, argv)
     root, read = arguments.root, report.Verdicts.read
     verdicts, studies = ({name: read(root / "figures" / name) for name in names} for names in (CONFIGS, STUDIES))
-    table, readme = report.paper_table(verdicts, studies), (root / "README.md").read_text(encoding="utf-8")
-    documents = {"README.md": report.with_results(report.with_results(readme, table), companions(root), "companions")}
-    documents |= {"docs/replication.md": replication(root, verdicts), "docs/learners.md": learners(root, studies)}
+    words = words_of(root, verdicts)
+    documents = {"README.md": readme(root, words, studies)}
+    documents |= {"docs/replication.md": rendered(root, "replication.md", words)}
+    documents |= {"docs/learners.md": learners(root, studies)}
     documents |= pages(root)
     for path, text in ((root / name, text) for name, text in documents.items()):
         if not arguments.check:
@@ -56,13 +58,33 @@ def rendered(root: Path, document: str, words: dict[str, Any]) -> str:
     return environment.get_template(f"{document}.jinja").render(words)
 
 
-def replication(root: Path, verdicts: dict[str, report.Verdicts]) -> str:
-    """docs/replication.md."""
-    settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
+def words_of(root: Path, verdicts: dict[str, report.Verdicts]) -> dict[str, Any]:
+    """What the templates of the replication ask for."""
     layers = {name: dict(sorted(report.Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
-    named: dict[str, Any] = dict(zip(("digits", "mnist", "confirm"), verdicts.values(), strict=True))
-    named |= {"verdicts": verdicts, "layers": layers, "settings": settings, "report": report}
-    return rendered(root, "replication.md", named)
+    mlp, cnn, confirm = (report.Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
+    named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
+    settings = settings_of(root, CONFIGS | dict(zip(OTHERS, OTHERS, strict=True)))
+    return named | {
+        "mlp": mlp,
+        "cnn": cnn,
+        "verdicts": verdicts,
+        "layers": layers,
+        "settings": settings,
+        "report": report,
+    }
+
+
+def readme(root: Path, words: dict[str, Any], studies: dict[str, report.Verdicts]) -> str:
+    """The README with its parts that are written: findings, the table of claims, the companions."""
+    parts = {
+        "findings": rendered(root, "findings.md", words),
+        "results": report.paper_table(words["verdicts"], studies, CONFIRMED),
+        "companions": companions(root),
+    }
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for part, found in parts.items():
+        text = report.with_results(text, found, part)
+    return text
 
 
 def learners(root: Path, studies: dict[str, report.Verdicts]) -> str:

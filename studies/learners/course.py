@@ -30,7 +30,7 @@ import pandas as pd
 from awduality.claims.catalogue import Claim
 from awduality.claims.kind import LEAST_SEEDS, RUNS, Kind, Measured, Registry, Shape, Tables
 from awduality.claims.rows import asked_for, by_seed, interval_row, row_problems, too_few
-from awduality.claims.sides import AGAINST, OF
+from awduality.claims.sides import AGAINST, OF, Side, choices_of
 from awduality.claims.statistics import mean_p
 from studies.learners.selections import SETTING, SIDES, matched, selected, selection_in_words, setting_in_words
 
@@ -50,6 +50,8 @@ _WORDS: Mapping[str, str] = {
 
 class Course(Kind):
     """One part of the course; see the table of the module."""
+
+    equivalence = False
 
     needs: Mapping[str, Shape] = {
         "experiments": SIDES["experiments"],
@@ -74,12 +76,13 @@ class Course(Kind):
         options = claim.options
         runs = asked_for(tables.frames[RUNS], options["experiments"])
         course = tables.frames[COURSE].sort_values("step")
-        first, _ = selected(runs, options[OF])
+        first = Side(*selected(runs, options[OF]))
         if options["part"] not in _NEEDS_BOTH:
-            return _spread(first, course, options["part"]) if len(first) else None
-        second, _ = selected(runs, options[AGAINST])
-        one, other = matched(first, second)
-        return _effective_rate(one, other, course, options["part"]) if len(one) else None
+            return _spread(first, course, options["part"]) if len(first.rows) else None
+        second = Side(*selected(runs, options[AGAINST]))
+        one, other = matched(first.rows, second.rows)
+        choices = choices_of((first, second))
+        return _effective_rate(one, other, course, options["part"], choices) if len(one) else None
 
     def words(self, claim: Claim) -> str:
         """The part, the algorithms and the first experiment."""
@@ -88,7 +91,9 @@ class Course(Kind):
         return f"mean over seeds of {_WORDS[options['part']]}, {sides}, {options['experiments'][0]}"
 
 
-def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, course: pd.DataFrame, part: str) -> Measured | str:
+def _effective_rate(
+    one: pd.DataFrame, other: pd.DataFrame, course: pd.DataFrame, part: str, choices: int
+) -> Measured | str:
     curves = dict(iter(course.groupby("run")))
     own, null = (np.array([_dip(curves.get(run), part) for run in side["run"]]) for side in (one, other))
     good = np.isfinite(own - null) & ~((one["ended"] == "diverged") | (other["ended"] == "diverged")).to_numpy()
@@ -101,7 +106,8 @@ def _effective_rate(one: pd.DataFrame, other: pd.DataFrame, course: pd.DataFrame
         for label, found in (("DPSGD", own), ("SSGD", null)):
             details.append({"setting": f"{label}: {setting_in_words(rows.iloc[0])}", **interval_row(found[here])})
             details[-1]["pairs"] = len(here)
-    return Measured(values, mean_p(values), int(good.sum()), int((~good).sum()), under_null, details=details)
+    p = min(1.0, choices * mean_p(values))
+    return Measured(values, p, int(good.sum()), int((~good).sum()), under_null, details=details, choices=choices)
 
 
 def _dip(curve: pd.DataFrame | None, part: str) -> float:
@@ -121,8 +127,9 @@ def last_quarter(count: int) -> int:
     return max(1, count // 4)
 
 
-def _spread(runs: pd.DataFrame, course: pd.DataFrame, part: str) -> Measured | str:
+def _spread(side: Side, course: pd.DataFrame, part: str) -> Measured | str:
     """The rise or the decay of the spread, each seed's curve being the mean over its settings."""
+    runs = side.rows
     spreads = dict(iter(course.groupby("run")))
     kept = runs[(runs["ended"] != "diverged") & runs["run"].isin(spreads)]
     curves = [_log_spread(spreads[run]) for run in kept["run"]]
@@ -137,7 +144,9 @@ def _spread(runs: pd.DataFrame, course: pd.DataFrame, part: str) -> Measured | s
     # Recorded steps are counted from the first at which learners differ.
     details = [{"setting": f"peak at recorded step {peak + 1} of {shortest} with a spread", "runs": len(kept)}]
     details += list(_settings(kept, table, part))
-    return Measured(values, min(1.0, choices * mean_p(values)), len(kept), len(runs) - len(kept), details=details)
+    choices *= side.choices
+    p = min(1.0, choices * mean_p(values))
+    return Measured(values, p, len(kept), len(runs) - len(kept), details=details, choices=choices)
 
 
 def _settings(runs: pd.DataFrame, table: np.ndarray, part: str) -> Iterator[dict[str, object]]:

@@ -53,12 +53,13 @@ class Acting(Kind):
         if not all(entry["tested"] for entry in details):
             return {"details": details, "reason": "some of these factors have no runs in this config"}
         acting = sum(bool(entry["through"]) for entry in details)
+        reason = f"{acting} of {len(details)} factors act, and the claim is about all"
         return {
             "verdict": "supported" if acting == len(details) else "inconclusive",
             "estimate": float(acting),
             "n": len(details),
             "threshold": float(len(details)),
-            "reason": None,
+            "reason": reason if acting < len(details) else None,
             "details": details,
         }
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from awduality.figures.style import draw_nothing
-from studies.sweeps import factor_figure, layers_figure, null_figure, overview, verdicts
+from studies.sweeps import factor_figure, layers_figure, null_figure, overview, summary_figure, verdicts
 
 Claims = Sequence[Mapping[str, Any]]
 
@@ -86,9 +86,9 @@ def draw_nulls(null_curves: pd.DataFrame) -> Figure:
     """The baseline's solutions beside their nulls, over the directions by descending sharpness.
 
     a: sharpness, as trained, with the scalars that make g out of the dual weights shuffled over the pairs, and in a
-    random orthonormal basis. b: correlation c, likewise. c: cumulative share of the estimate; rescaling whole layers
-    changes nothing, rescaling single neurons moves it, a random basis spreads it. d: sharpness under rescaling. Lines
-    are means over seeds and draws, bands the central 95%.
+    random orthonormal basis. b: correlation c, likewise. c: cumulative share of the estimate; shuffled scalars leave
+    most of it, rescaling whole layers changes nothing, rescaling single neurons moves it, a random basis spreads it.
+    d: sharpness under rescaling. Lines are means over seeds and draws, bands the central 95%.
     """
     return null_figure.draw_nulls(null_curves)
 
@@ -112,6 +112,21 @@ def draw_size(runs: pd.DataFrame) -> Figure:
     of the largest. Hollow: the run did not reach its target loss.
     """
     return overview.draw_size(overview.shown(runs))
+
+
+@_if_any
+def draw_summary(runs: pd.DataFrame, null_curves: pd.DataFrame, claims: Claims) -> Figure:
+    """The test of the two co-determinants.
+
+    a: the duality, which holds by algebra: a change of a layer's input is a change of its weights, and the gap a sum
+    over directions n. b: cumulative share of that sum for the baseline's solutions, in the eigenbasis of the layer's
+    Hessian, with the scalars that make g out of the dual weights shuffled over the pairs, and in a random basis; bands
+    are the central 95% over seeds and draws. c: the gap against sharpness from the Hessian alone and size, with
+    exponents that were fixed before the confirming run; a point per converged run. d: rank correlation of the gap with
+    every predictor over the runs of a seed; below, partial ones. e: error in predicting the logarithm of the gaps of a
+    factor from a law fitted to all others. f: change of sharpness, size and gap along each factor, with verdicts.
+    """
+    return summary_figure.draw_summary(runs, null_curves, claims)
 
 
 @_if_any

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from awduality.claims.statistics import mean_interval, slopes, sweep_series
+from awduality.claims.statistics import at_every_seed, mean_interval, slopes, sweep_series
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_frame, read_json
@@ -199,10 +199,12 @@ def sample_rows(results: Results) -> list[Row]:
         for run in results.runs.index
         if f"{run}/test_losses" in results.arrays
     }
-    converged = results.runs[(results.runs["ended"] == "converged") & results.runs.index.isin(list(losses))]
+    runs = results.runs
     columns: dict[str, np.ndarray] = {}
     for factor in results.sweeps:
-        swept = converged[[factor in asking for asking in converged["experiments"]]]
+        swept = runs[[factor in asking for asking in runs["experiments"]]]
+        good = ((swept["ended"] == "converged") & swept.index.isin(list(losses))).to_numpy()
+        swept = swept[at_every_seed(swept, factor, good)]  # as the trends of the claims
         if len(swept):
             series = sweep_series(swept, factor, np.stack([losses[run] for run in swept.index]))
             columns |= {factor: np.mean(slopes(series), axis=0)} if series else {}

@@ -1,5 +1,7 @@
 """The numbers that figures show, against what a hand would compute from a small set of results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,11 +166,14 @@ def test_a_diverged_run_is_a_row_without_measures(results):
     assert "gap" not in diverged
 
 
-def test_the_slope_of_a_sample_is_over_converged_runs_of_seeds_with_two_values(results):
-    # Seed 0 has the baseline b0 (the second run) and l0 (the third); the other seeds have one converged run.
-    rows = sample_rows(results)
-    assert [row["learning_rate"] for row in rows] == pytest.approx([1.0, 2.0, 4.0])
-    assert "width" not in rows[0]  # no converged run at its other value
+def test_the_slope_of_a_sample_is_over_the_values_at_which_every_seed_converged(results):
+    assert sample_rows(results) == []  # at no second value of either sweep
+    runs = results.runs.drop(["l2", "l3"])
+    runs.loc["l1", "ended"] = "converged"
+    # From the baselines b1 and b0 (the first two runs) to l1 and l0 (the fourth and the third): by 3 and by 1.
+    rows = sample_rows(replace(results, runs=runs))
+    assert [row["learning_rate"] for row in rows] == pytest.approx([2.0, 4.0, 8.0])
+    assert "width" not in rows[0]
 
 
 def test_the_pairs_shown_are_those_of_the_first_run_with_a_geometry(results):

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from awduality.files import read_frame
+from studies.sweeps.summary_figure import draw_summary
 from studies.sweeps.verdicts import draw_predictors, draw_verdicts
 
 
@@ -42,3 +44,26 @@ def test_figures_without_anything_tested_say_so(claims):
         claim |= {"n": None, "estimate": None, "verdict": "not tested", "details": []}
     assert "No trend could be tested" in words(draw_verdicts(claims))[0]
     assert "Nothing could be ranked" in words(draw_predictors(claims))[0]
+
+
+@pytest.fixture
+def summary(root, claims):
+    runs, curves = (read_frame(root / f"figures/digits/{name}.csv") for name in ("runs", "null-curves"))
+    return lambda: draw_summary(runs, curves, claims)
+
+
+def test_the_summary_ranks_every_predictor_each_determinant_given_the_other_and_every_law(summary, claims):
+    found = {claim["id"]: claim for claim in claims}
+    *_, ranks, errors, factors = summary().axes
+    points = [sum(line.get_marker() not in ("None", "") for line in axes.lines) for axes in (ranks, errors)]
+    assert points == [
+        len(found["codeterminants"]["details"]) + 2,
+        8,
+    ]  # both determinants; the laws, a constant
+    assert len(factors.texts) == 9 * 3
+
+
+def test_the_summary_is_drawn_where_nothing_could_be_tested(summary, claims):
+    for claim in claims:
+        claim |= {"n": None, "estimate": None, "verdict": "not tested", "details": []}
+    assert len(summary().axes) == 6

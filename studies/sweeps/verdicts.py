@@ -29,13 +29,16 @@ MEASURES = {
     "train_loss": "Training\nloss",
 }
 
+_OWN = "#d55e00"  # of the predictor that a claim is about
+
 _PANELS = {
     "codeterminants": "Over all runs of a seed",
     "codeterminants/within": "Within each factor's sweep",
     "codeterminants/balanced": "All runs, networks balanced",
 }
-_SYMBOLS = {
+SYMBOLS = {
     "λ₁ Σσ_w²": r"$\lambda_1\,\Sigma\sigma_w^2$",
+    "λ₁ and size": r"$\lambda_1$ and size",
     "λ₁": r"$\lambda_1$",
     "trace": r"$\mathrm{tr}\,H$",
     "Σσ_w²": r"$\Sigma\sigma_w^2$",
@@ -109,16 +112,25 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
     figure = Figure(figsize=(PAGE, 2.2), layout="constrained")
     panels = figure.subplots(1, len(_PANELS), sharex=True, sharey=True)
     for axes, (name, title), text in zip(panels, _PANELS.items(), "abc", strict=True):
-        for entry in (entry for entry in cells[name]["details"] if "factor" not in entry):
-            place = names.index(entry["predictor"].removesuffix(", balanced"))
-            low, high = (entry["estimate"] if end is None else end for end in entry["interval"])
-            axes.plot([low, high], [place, place], color="0.35" if place else "#d55e00", linewidth=1.0)
-            axes.plot(entry["estimate"], place, "o" if place else "D", color="black" if place else "#d55e00")
-        axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
-        axes.set(xlabel="Spearman's correlation with the gap", xlim=(-1, 1))
+        draw_ranks(axes, cells[name], names)
         axes.set_title(title, fontsize=6.5)
         letter(axes, text)
-    panels[0].set_yticks(range(len(names)), [_SYMBOLS.get(name, name) for name in names])
     panels[0].invert_yaxis()
     figure.supxlabel(f"{describe(claims[0])}. Means over seeds; bars: 95% $t$-intervals.", fontsize=6, color="0.35")
     return figure
+
+
+def draw_ranks(axes: Axes, claim: Claim, names: Sequence[str]) -> None:
+    """A row per predictor in the details of a claim, its own first: the number of each with its interval."""
+    for entry in (entry for entry in claim["details"] if not {"factor", "left_out"} & set(entry)):
+        draw_estimate_at(axes, names.index(entry["predictor"].removesuffix(", balanced")), entry)
+    axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
+    axes.set(xlabel="Spearman's correlation with the gap", xlim=(-1, 1))
+    axes.set_yticks(range(len(names)), [SYMBOLS.get(name, name) for name in names])
+
+
+def draw_estimate_at(axes: Axes, place: int, found: Mapping[str, Any]) -> None:
+    """An estimate with its interval in a row of its own; the first row is that of what the claim is about."""
+    low, high = (found["estimate"] if end is None else end for end in found["interval"])
+    axes.plot([low, high], [place, place], color="0.35" if place else _OWN, linewidth=1.0)
+    axes.plot(found["estimate"], place, "o" if place else "D", color="black" if place else _OWN)

@@ -61,6 +61,7 @@ class Null:
     rule: str = ""
     quantity: Quantity | None = None
     target: Quantity | None = None
+    given: Quantity | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Claim:
     quantity: Quantity | None = None
     target: Quantity | None = None  # of a rank correlation: the other side
     on: Quantity | None = None  # of a slope: what the quantity is regressed on
+    given: Quantity | None = None  # of a partial correlation: what is held fixed
     rivals: Sequence[Quantity] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # the rest of the statistic, by its kind
     headline: str = ""  # what the README's table calls it; empty where it does not stand there
@@ -87,8 +89,8 @@ class Claim:
     @property
     def quantities(self) -> list[Quantity]:
         """Everything that is measured of a row, for the claim and for its null."""
-        null = [self.null.quantity, self.null.target] if self.null else []
-        found = [self.quantity, self.target, self.on, *self.rivals, *null]
+        null = [self.null.quantity, self.null.target, self.null.given] if self.null else []
+        found = [self.quantity, self.target, self.on, self.given, *self.rivals, *null]
         return [quantity for quantity in found if quantity is not None]
 
 
@@ -140,6 +142,7 @@ def claim_from(entry: Mapping[str, Any]) -> Claim:
         quantity=_quantity(statistic.pop("quantity", None)),
         target=_quantity(statistic.pop("target", None)),
         on=_quantity(statistic.pop("on", None)),
+        given=_quantity(statistic.pop("given", None)),
         rivals=[quantity for given in statistic.pop("rivals", []) if (quantity := _quantity(given))],
         options=statistic,
         headline=entry.get("headline", ""),
@@ -162,7 +165,8 @@ def _quantity(entry: Mapping[str, Any] | None) -> Quantity | None:
 def _null(entry: Mapping[str, Any] | None) -> Null | None:
     if entry is None:
         return None
-    return Null(entry["name"], entry.get("rule", ""), _quantity(entry.get("quantity")), _quantity(entry.get("target")))
+    sides = (_quantity(entry.get(side)) for side in ("quantity", "target", "given"))
+    return Null(entry["name"], entry.get("rule", ""), *sides)
 
 
 IN_THE_TEST = ("permutation", "rivals", "ssgd", "choices")
@@ -217,6 +221,8 @@ def _contradictions(content: Mapping[str, Any], claims: Sequence[Claim], registr
         if claim.identity != kind.exact or (claim.identity and claim.expected != "equivalent"):
             exact = " or ".join(repr(name) for name, one in registry.kinds.items() if one.exact)
             yield f"claims.{claim.id}: an identity has a statistic of kind {exact} and expects equivalent(margin)"
+        if claim.expected == "equivalent" and not kind.equivalence:
+            yield f"claims.{claim.id}.expected: kind {claim.kind!r} cannot test for no effect: wanted +, - or any"
         yield from (f"claims.{claim.id}.{problem}" for problem in kind.problems(claim, registry))
 
 

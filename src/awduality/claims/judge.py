@@ -11,8 +11,9 @@ import pandas as pd
 
 from awduality.claims.catalogue import Claim, Claims, did_you_mean, read_claims
 from awduality.claims.frame import Largest, Mean, Slope
+from awduality.claims.held_out import HeldOut
 from awduality.claims.kind import Kind, Measured, Registry, Row, Tables, Untested
-from awduality.claims.ordered import Rank, Trend
+from awduality.claims.ordered import PartialRank, Rank, Trend
 from awduality.claims.shares import Share
 from awduality.claims.sides import Compared, Contrast
 from awduality.claims.statistics import adjusted
@@ -28,6 +29,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "trend": Trend(),
         "slope": Slope(),
         "rank": Rank(),
+        "partial_rank": PartialRank(),
+        "held_out": HeldOut(),
         "share": Share(),
         "contrast": Contrast(),
         "none": Untested(),
@@ -87,11 +90,12 @@ def judge(claims: Claims, tables: Mapping[str, pd.DataFrame], root_seed: int, re
     ]
     # One family: all tests of all parts. An identity has no p-value.
     p_adjusted = adjusted([one.p if isinstance(one, Measured) else np.nan for _, _, one in found])
+    tests = int(np.isfinite(p_adjusted).sum())
     titled = any(claim.headline for claim in claims.claims)
     rows = [
         {
             **labels,
-            **claim_row(claim, one, float(p), claims.level, registry.kinds[claim.kind].words(claim)),
+            **claim_row(claim, one, float(p), claims.level, registry.kinds[claim.kind].words(claim), tests),
             **({} if registry.kinds[claim.kind].ratios else {"scale": "linear"}),
             **({"headline": claim.headline or None} if titled else {}),
         }

@@ -41,6 +41,7 @@ class Measured:
     against: str = ""  # the rival that decided
     details: list[dict[str, Any]] = field(default_factory=list)
     interval: tuple[float, float] | None = None  # where it is not Student's t-interval of the values
+    choices: int = 1  # settings among which the sides were chosen, which p counts
 
     @property
     def estimate(self) -> float:
@@ -90,6 +91,7 @@ class Kind:
     may: Mapping[str, Shape] = {}
     exact = False  # whether it is for identities, which hold by algebra
     ratios = True  # whether its effect is a logarithm of a ratio where its quantity is one
+    equivalence = True  # whether it can be expected to find no effect
 
     def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
         """What no schema can say of a claim of this kind, each as ``<part>: <problem>``."""
@@ -155,7 +157,7 @@ class Registry:
 
 
 def p_of(claim: Claim, values: np.ndarray) -> float:
-    """The p-value of a claim on the mean of (S,) values, one per seed: of an effect, or of there being none."""
+    """The p-value of a claim on the mean of (S,) values, one per seed: of an effect, or of none beyond a margin."""
     return equivalence_p(values, claim.margin) if claim.expected == "equivalent" else mean_p(values)
 
 

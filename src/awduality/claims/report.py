@@ -36,6 +36,9 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
     },
     "size-norm": {"size-norm": "size follows the weight norm (rank correlation)"},
     "codeterminants": {
+        "codeterminants/sharpness": "λ₁ ranks the gaps at equal size (partial rank correlation)",
+        "codeterminants/size": "… size at equal λ₁",
+        "codeterminants/held-out": "a law of both predicts a factor left out (error of the next best law ÷ error)",
         "codeterminants": "λ₁ Σσ_w² ranks the gaps best (lead in rank correlation)",
         "codeterminants/within": "… within each factor",
     },
@@ -51,6 +54,9 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
 
 STUDY_CLAIM = "multi-learner"
 """The one of them that studies of many learners test, and no other config."""
+
+LEARNERS_TOLD = "mnist"
+"""The data of the study whose effects the README tells of that claim."""
 
 
 _COMPARED = ("sigma_g_total", "sigma_w_total", "top_eigenvalue", "gap", "test_error")
@@ -171,24 +177,25 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts]) -> str:
-    """A row per claim of the paper, in Markdown: the verdict under each config, and the effect in the last.
+def paper_table(configs: Mapping[str, Verdicts], studies: Mapping[str, Verdicts], effects_of: str) -> str:
+    """A row per claim of the paper, in Markdown: the verdict under each config, and the effect in one of them.
 
     Args:
         configs: verdicts by config.
         studies: of the studies of many learners; the one called ``<config>-learners`` stands in the column of a config.
+        effects_of: the config whose effects are shown; of claims of the studies those in the last column are.
     """
-    lines = [["claim", "tested", *configs, f"effect ({list(configs)[-1]})"]]
+    lines = [["claim", "tested", *configs, f"effect ({effects_of})"]]
     for claim, tests in HEADLINES.items():
-        shown = dict(configs)
+        shown, told = dict(configs), effects_of
         if claim == STUDY_CLAIM:
             shown = {name: studies[f"{name}-learners"] for name in configs if f"{name}-learners" in studies}
+            told = LEARNERS_TOLD if LEARNERS_TOLD in shown else next(iter(shown), "")
         cells = [[f"`{claim}`"], list(tests.values())]
         for name in configs:
             cells.append([short(shown[name], test) for test in tests] if name in shown else ["not run"])
-        last = list(shown)[-1:]
-        note = f" ({last[0]})" if last != list(configs)[-1:] and last else ""
-        cells.append([f"{shown[name].effect(test)}{note}" for name in last for test in tests])
+        note = "" if told == effects_of else f" ({told})"
+        cells.append([f"{shown[told].effect(test)}{note}" for test in tests if told in shown])
         lines.append(["<br>".join(cell) for cell in cells])
     return markdown_table(lines)
 

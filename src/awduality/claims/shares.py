@@ -11,7 +11,7 @@ import pandas as pd
 from awduality.claims.catalogue import Claim
 from awduality.claims.kind import Measured, Registry, Shape, Tables
 from awduality.claims.rows import NUMBER, ROWS, SELECTION, columns_of, rows_in_words, selection_in_words
-from awduality.claims.sides import AGAINST, OF, Side, TwoSided
+from awduality.claims.sides import AGAINST, OF, TwoSided, choices_of
 
 
 class Share(TwoSided):
@@ -32,6 +32,7 @@ class Share(TwoSided):
         "least": {**NUMBER, "description": "the bound: runs with no less are counted"},
     }
     least_runs = 3  # on either side
+    equivalence = False
 
     def problems(self, claim: Claim, registry: Registry) -> Iterator[str]:
         """One bound is needed."""
@@ -52,7 +53,7 @@ class Share(TwoSided):
         return selection_in_words(dict(row[list(settings)]))
 
     def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
-        """A side that was chosen as the best among several, and has the larger share, pays for the choice."""
+        """Where a side was chosen as the best among several, the p-value counts the choice, whatever comes out."""
         from scipy.stats import fisher_exact
         from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -73,16 +74,16 @@ class Share(TwoSided):
         within = [_within(claim, side) for side in known]
         counts = [(int(found.sum()), len(found)) for found in within]
         p = float(fisher_exact(np.array([[count, total - count] for count, total in counts])).pvalue)
-        lead = float(within[0].mean() - within[1].mean())
-        p = min(1.0, (sides[0] if lead > 0 else sides[1] if lead < 0 else Side(rows)).choices * p)
+        choices = choices_of(sides)
         low, high = confint_proportions_2indep(*counts[0], *counts[1], method="newcomb", compare="diff")
         return Measured(
             within[0] - within[1].mean(),
-            p,
+            min(1.0, choices * p),
             n=sum(map(len, known)),
             excluded=sum(len(side.rows) for side in sides) - sum(map(len, known)),
             interval=(float(low), float(high)),
             details=self.details(claim, rows, known, counts),
+            choices=choices,
         )
 
     def details(

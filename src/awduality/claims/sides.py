@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,11 @@ class Pairs:
     def by_seed(self, values: np.ndarray) -> pd.Series:
         """Seed → the mean over its pairs that count."""
         return by_seed(self.one[self.good], values[self.good])
+
+
+def choices_of(sides: Iterable[Side]) -> int:
+    """Among how many combinations of variants the sides were chosen."""
+    return math.prod(side.choices for side in sides)
 
 
 class TwoSided(OfRows):
@@ -127,7 +133,11 @@ class Compared(TwoSided):
         return Pairs(one, other, values, null, good)
 
     def measure(self, claim: Claim, tables: Tables) -> Measured | str | None:
-        """Where a side was chosen as the best among several and comes out lower, the p-value counts the choice."""
+        """Where a side was chosen as the best among several, the p-value counts the choice.
+
+        It does so whatever was chosen by, what is measured, and how that comes out: a setting that is best in one
+        quantity stands for all others that were tried, and might differ from them in every other quantity.
+        """
         rows = self.rows(claim, tables)
         first, second = (self.side(claim, rows, name) for name in (OF, AGAINST))
         if first.rows.empty or second.rows.empty:
@@ -140,19 +150,16 @@ class Compared(TwoSided):
         if len(values) < self.least_seeds:
             what = "pairs in which both converged" if converged_only(claim) else "pairs"
             return too_few(len(values), pairs.one, self.least_seeds, what)
-        p = p_of(claim, values)
-        if values.mean() > 0:
-            p = min(1.0, second.choices * p)
-        elif values.mean() < 0:
-            p = min(1.0, first.choices * p)
+        choices = choices_of((first, second))
         return Measured(
             values,
-            p,
+            min(1.0, choices * p_of(claim, values)),
             n=int(pairs.good.sum()),
             excluded=int((~pairs.good).sum()),
             null_values=None if pairs.null is None else pairs.by_seed(pairs.null).to_numpy(float),
             null_interval=self.over_samples(claim, tables) if claim.null and claim.null.name == TEST_SAMPLES else None,
             details=details,
+            choices=choices,
         )
 
     def no_pairs(self, claim: Claim) -> str | None:
@@ -240,6 +247,7 @@ class Contrast(Compared):
         """Per seed that has pairs in both parts: the mean over pairs in the first minus that in the second."""
         rows = self.rows(claim, tables)
         found: list[Pairs] = []
+        choices = 1
         for part in claim.options["between"]:
             here = rows[chosen(rows, part)]
             sides = [self.side(claim, here, name) for name in (OF, AGAINST)]
@@ -247,6 +255,7 @@ class Contrast(Compared):
                 words = selection_in_words(part)
                 return f"no rows of one of the sides where {words}" if len(rows) else no_rows(claim, tables)
             found.append(self.pairs(claim, tables, sides[0].rows, sides[1].rows))
+            choices *= choices_of(sides)
         means = [pairs.by_seed(pairs.values) for pairs in found]
         values = (means[0] - means[1]).dropna().sort_index()
         if len(values) < self.least_seeds:
@@ -259,8 +268,15 @@ class Contrast(Compared):
             for part, mean, pairs in zip(claim.options["between"], means, found, strict=True)
         ]
         measured = values.to_numpy(float)
-        counts = [int(pairs.good.sum()) for pairs in found], [int((~pairs.good).sum()) for pairs in found]
-        return Measured(measured, p_of(claim, measured), sum(counts[0]), sum(counts[1]), null, details=details)
+        return Measured(
+            measured,
+            min(1.0, choices * p_of(claim, measured)),
+            n=sum(int(pairs.good.sum()) for pairs in found),
+            excluded=sum(int((~pairs.good).sum()) for pairs in found),
+            null_values=null,
+            details=details,
+            choices=choices,
+        )
 
     def words(self, claim: Claim) -> str:
         """The two parts, too."""

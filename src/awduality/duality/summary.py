@@ -46,8 +46,8 @@ SPECTRUM = (
 )
 
 BALANCED = (
-    *("sharp_part", "flat_part", "sigma_g_total", "sigma_w_total", "sigma_w_norm", "top_eigenvalue", "trace"),
-    *("quadratic", "layer_norm"),
+    *("sharp_part", "flat_part", "sigma_g_total", "sigma_w_total", "sigma_g_norm", "sigma_w_norm"),
+    *("top_eigenvalue", "trace", "quadratic", "layer_norm"),
 )
 
 NULL_COLUMNS = (

@@ -142,8 +142,9 @@ def test_an_effect_below_the_margin_is_equivalent(noise):
     assert verdict(claim(expected="equivalent", margin=0.2), noise) == "supported"
 
 
-def test_equivalence_is_never_contradicted(trend):
-    assert verdict(claim(expected="equivalent", margin=0.2), trend) == "inconclusive"
+def test_an_effect_beyond_the_margin_contradicts_equivalence(trend):
+    assert verdict(claim(expected="equivalent", margin=0.2), trend) == "contradicted"
+    assert verdict(claim(expected="equivalent", margin=4.0), trend) == "inconclusive"
 
 
 def test_a_mean_is_tested_over_seeds(rng):
@@ -210,18 +211,52 @@ def test_an_effect_of_a_single_test_sample_does_not_beat_the_test_samples(rng, t
 
 
 def test_runs_that_did_not_converge_or_lack_the_number_are_left_out_and_counted(trend):
+    one = claim(kind="mean")
     spoilt = trend.copy()
     spoilt.loc[spoilt["run"].isin(["width+1-0", "width-1-3"]), ["ended", "gap"]] = ["budget", 1e6]
     spoilt.loc[spoilt["run"] == "width+1-1", "gap"] = np.nan
-    row = judge([claim()], spoilt)["claim"]
+    row = judge([one], spoilt)["claim"]
     assert (row["n"], row["excluded"], row["seeds"]) == (15, 3, 6)
     left = trend[~trend["run"].isin(["width+1-0", "width-1-3", "width+1-1"])]
-    assert row == {**judge([claim()], left)["claim"], "excluded": 3}
+    assert row == {**judge([one], left)["claim"], "excluded": 3}
 
 
-def test_a_seed_with_one_converged_run_tells_nothing(trend):
-    trend.loc[trend["run"].isin(["width+1-0", "width-1-0"]), "ended"] = "diverged"
-    assert judge([claim()], trend)["claim"]["seeds"] == 5
+@pytest.mark.parametrize("spoilt", [{"ended": "budget", "gap": 1e6}, {"gap": np.nan}])
+def test_a_trend_ends_where_every_seed_converged_and_the_rest_is_told_apart(trend, spoilt):
+    trend.loc[trend["run"].isin(["width+1-0", "width+1-2"]), list(spoilt)] = list(spoilt.values())
+    row = judge([claim()], trend)["claim"]
+    whole = trend[trend["width"] < 1]
+    assert (row["n"], row["excluded"], row["seeds"]) == (12, 6, 6)
+    assert row == {**judge([claim()], whole)["claim"], "excluded": 6, "details": row["details"]}
+    (apart,) = row["details"]
+    left = trend[(trend["width"] == 1) & ~trend["run"].isin(["width+1-0", "width+1-2"])]["gap"]
+    assert (apart["setting"], apart["seeds"], apart["of_seeds"]) == ("width = 1, left out", 4, 6)
+    assert apart["estimate"] == pytest.approx(left.mean())
+
+
+def test_seeds_that_survive_at_the_far_end_do_not_make_a_trend(rng):
+    """A gap that no value changes, but high seeds alone converge at the largest: nothing is found."""
+
+    def measures(settings, seed):
+        return {"gap": seed + (0.0 if settings["width"] < 1 else 3.0) + rng.normal(scale=0.01)}
+
+    runs = table(measures)
+    assert verdict(claim(), runs) == "supported"
+    runs.loc[(runs["width"] == 1) & (runs["seed"] < 4), "ended"] = "budget"
+    assert abs(judge([claim()], runs)["claim"]["estimate"]) < 0.02
+
+
+def test_a_run_that_is_missing_takes_its_value_from_the_trend_as_one_that_failed_does(trend):
+    left = trend[trend["run"] != "width+1-0"]
+    row = judge([claim()], left)["claim"]
+    assert (row["n"], row["excluded"]) == (12, 5)
+
+
+def test_a_sweep_with_one_value_at_which_every_seed_converged_is_not_tested(trend):
+    trend.loc[trend["run"].isin(["width+1-0", "width-1-3"]), "ended"] = "diverged"
+    row = judge([claim()], trend)["claim"]
+    assert (row["verdict"], row["estimate"]) == ("not tested", None)
+    assert row["reason"] == "every seed ended as asked, with the number, at 1 of 3 values of width; 2 are needed"
 
 
 def test_a_factor_that_the_config_does_not_sweep_is_not_tested_and_the_reason_is_given(trend):

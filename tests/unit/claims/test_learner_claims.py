@@ -175,6 +175,11 @@ def changed(shipped, edit):
     return content
 
 
+def _share(claim):
+    claim["statistic"].update(kind="share", column="last_test_error", most=0.05)
+    del claim["statistic"]["quantity"], claim["statistic"]["runs"]
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -190,6 +195,7 @@ def changed(shipped, edit):
         (lambda claim: claim["statistic"].update(against={"algorithm": "dpsgd"}), "dpsgd needs a mixing"),
         (lambda claim: claim["statistic"].update(against={"algorithm": "ssgd_star"}), "ssgd_star needs noise: best"),
         (lambda claim: claim.update(control={"name": "rescaling"}), "the null 'rescaling' needs a quantity"),
+        (_share, "kind 'share' cannot test for no effect"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(shipped, schema, edit, message):
@@ -258,10 +264,10 @@ def test_effects_are_means_over_seeds_of_paired_ratios(judge, study):
     assert (row["n"], row["excluded"], row["seeds"], row["scale"]) == (32, 0, 8, "log")
 
 
-def test_equal_sizes_are_established_by_two_one_sided_tests(judge, study):
+def test_equal_sizes_are_established_by_tests_from_either_side(judge, study):
     row = judge(study, "large/size")["large/size"]
     values = by_hand(study[0], "sigma_w_norm")
-    assert row["p"] == pytest.approx(DescrStatsW(values).ttost_mean(-0.0953, 0.0953)[0])
+    assert row["p"] == pytest.approx(2 * DescrStatsW(values).ttost_mean(-0.0953, 0.0953)[0])
     assert row["verdict"] == "supported"
 
 
@@ -390,8 +396,8 @@ def test_the_best_noise_has_the_lowest_mean_test_error(study):
     assert set(chosen["noise"]) == {0.01}
 
 
-@pytest.mark.parametrize(("star", "factor"), [(0.02, 2), (0.05, 1)])
-def test_a_choice_of_noise_is_counted_where_it_favours_ssgd_star(judge, study, star, factor):
+@pytest.mark.parametrize("star", [0.02, 0.05])
+def test_a_choice_of_noise_is_counted_whichever_side_it_favours(judge, study, star):
     runs, *rest = study
     runs.loc[runs["noise"] == 0.1, "last_test_error"] += star - 0.03
     row = judge((runs, *rest), "extreme/noise-test-error")["extreme/noise-test-error"]
@@ -399,9 +405,39 @@ def test_a_choice_of_noise_is_counted_where_it_favours_ssgd_star(judge, study, s
     own, other = (
         here[mask]["last_test_error"].to_numpy() for mask in (here["algorithm"] == "dpsgd", here.noise == 0.1)
     )
-    assert row["p"] == pytest.approx(factor * ttest_1samp(own - other, 0).pvalue)
+    assert row["p"] == pytest.approx(2 * ttest_1samp(own - other, 0).pvalue)
+    assert row["choices"] == 2
     assert row["verdict"] == "supported"
     assert row["details"][1]["setting"] == "SSGD*, σ₀ = 0.1: test error"
+
+
+CHOSEN = ["extreme/noise-converged"] + [f"extreme/noise-{name}" for name in ("trace", "top-eigenvalue", "gap")]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_choice_of_noise_is_counted_for_every_quantity_and_whatever_its_sign(judge, study, name, sign):
+    """Beside the runs at the σ₀ that is chosen, as many at others that are not: p-values count them, effects do not."""
+    runs, *rest = study
+    star = runs["algorithm"] == "ssgd_star"
+    for measure in ("trace", "top_eigenvalue", "gap"):
+        runs.loc[star, measure] *= 1 + 0.05 * sign
+    alone = runs[~(star & (runs["noise"] == 0.01) & (runs["experiments"] == "extreme"))]
+    one, two = (judge((table, *rest), name)[name] for table in (alone, runs))
+    assert one["estimate"] == two["estimate"]
+    assert (one["choices"], two["choices"]) == (1, 2)
+    assert two["p"] == pytest.approx(min(1.0, 2 * one["p"]))
+
+
+def test_a_choice_of_noise_is_counted_along_training_too(shipped, schema, study):
+    runs, course, samples = study
+    dip = next(entry for entry in shipped["claims"] if entry["id"] == "extreme/dip")
+    star = {"algorithm": "ssgd_star", "noise": "best"}
+    content = {**shipped, "claims": [{**dip, "statistic": {**dip["statistic"], "of": star}}]}
+    (two,) = judge_learners(content, schema, runs, course, samples, 1)
+    alone = runs[~((runs["noise"] == 0.01) & (runs["experiments"] == "extreme"))]
+    (one,) = judge_learners(content, schema, alone, course, samples, 1)
+    assert (one["choices"], two["choices"], two["p"]) == (1, 2, pytest.approx(min(1.0, 2 * one["p"])))
 
 
 def test_ssgd_goes_with_every_number_of_learners_and_others_with_their_own():

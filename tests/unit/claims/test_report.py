@@ -93,7 +93,7 @@ def test_small_p_values_are_bounded(verdicts):
 
 def test_the_readmes_table_has_a_row_per_claim_of_the_paper_and_a_column_per_config(verdicts):
     weaker = changed(verdicts, "constancy", verdict="not distinguishable from the null")
-    lines = paper_table({"digits": verdicts, "mnist": weaker}, {"digits-learners": verdicts}).splitlines()
+    lines = paper_table({"digits": verdicts, "mnist": weaker}, {"digits-learners": verdicts}, "mnist").splitlines()
     assert len(lines) == 2 + len(HEADLINES)
     assert lines[0] == "| claim | tested | digits | mnist | effect (mnist) |"
     (decomposition,) = [line for line in lines if line.startswith("| `decomposition` |")]

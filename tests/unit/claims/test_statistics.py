@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, permutation_test, ttest_1samp
+from statsmodels.stats.weightstats import DescrStatsW
 
 from awduality.claims.statistics import (
     Series,
@@ -55,17 +56,40 @@ def test_fewer_than_two_samples_have_no_p_value(samples):
     assert np.isnan(equivalence_p(np.array(samples), 2.0))
 
 
-@pytest.mark.parametrize("shift", [-0.9, 0.0, 0.4, 3.0])
-def test_equivalence_is_the_worse_of_two_one_sided_t_tests(rng, shift):
+@pytest.mark.parametrize("shift", [-3.0, -0.9, 0.0, 0.4, 1.2])
+def test_equivalence_is_twice_the_least_of_one_sided_tests_within_and_beyond(rng, shift):
     samples = rng.normal(shift, 0.5, size=8)
-    above = ttest_1samp(samples, -1.0, alternative="greater").pvalue
-    below = ttest_1samp(samples, 1.0, alternative="less").pvalue
-    assert equivalence_p(samples, 1.0) == pytest.approx(max(above, below))
+    within = DescrStatsW(samples).ttost_mean(-1.0, 1.0)[0]
+    above = ttest_1samp(samples, 1.0, alternative="greater").pvalue
+    below = ttest_1samp(samples, -1.0, alternative="less").pvalue
+    assert equivalence_p(samples, 1.0) == pytest.approx(2 * min(within, above, below))
 
 
-@pytest.mark.parametrize(("value", "p"), [(0.4, 0.0), (-0.4, 0.0), (0.5, 1.0), (0.6, 1.0), (-0.6, 1.0)])
-def test_equal_samples_are_equivalent_inside_the_margin_and_nowhere_else(value, p):
+@given(st.lists(st.floats(-2, 2), min_size=3, max_size=8), st.floats(0.01, 1.5))
+def test_equivalence_is_decided_just_where_the_interval_lies_within_the_margin_or_beyond(values, margin):
+    samples = np.array(values)
+    assume(np.ptp(samples) > 1e-6)
+    mean, half = mean_interval(samples)
+    distance = abs(abs(mean) - margin) - half  # of the nearer bound from the interval
+    assume(abs(distance) > 1e-9)
+    assert (equivalence_p(samples, margin) < 0.05) == (distance > 0)
+
+
+@pytest.mark.parametrize(("value", "p"), [(0.4, 0.0), (-0.4, 0.0), (0.5, 1.0), (-0.5, 1.0), (0.6, 0.0), (-0.6, 0.0)])
+def test_equal_samples_are_undecided_at_the_margin_and_nowhere_else(value, p):
     assert equivalence_p(np.full(3, value), 0.5) == p
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.5, 2.0])
+@pytest.mark.parametrize("place", [0.0, 0.99, 1.0, 1.01, 3.0])
+def test_a_wrong_decision_on_equivalence_is_made_in_one_of_twenty_at_most(rng, margin, place):
+    draws = 2_000
+    samples = rng.normal(place * margin, size=(draws, 6))
+    wrong = 0
+    for one in samples:
+        within = abs(one.mean()) < margin
+        wrong += equivalence_p(one, margin) < 0.05 and (place == 1 or within != (place < 1))  # at the margin, either
+    assert wrong / draws <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / draws)
 
 
 def test_holms_method_by_hand():
