@@ -35,6 +35,7 @@ FLOORS = [
     "behind",
     "probe",
     "curvature",
+    "measures",
     "duality",
     "instrument",
     "claims",
