@@ -72,8 +72,9 @@ def looked(loss: Loss, own: Sequence[Loss], places: Tensor) -> dict[str, float]:
         places: (n, P) float64, where they take their gradients.
 
     Returns:
-        ``strength`` mean_j |δ_j|², ``gradient`` |∇ℓ(w̄)|, ``own`` and ``common`` |D|, ``effective`` |∇R|, ``quadratic``
-        of ``curved``, and the cosines ``own_cosine`` and ``common_cosine`` between D and ∇R; NaN where a term is zero.
+        ``strength`` mean_j |δ_j|², ``gradient`` |∇ℓ(w̄)|, ``own`` and ``common`` |D|, ``effective`` |∇R|,
+        ``quadratic_error`` of ``curved``, and ``own_cosine`` and ``common_cosine`` between D and ∇R; NaN where a term is
+        zero.
     """
     mean = places.mean(0)
     terms = {"own": diversity(own, places), "common": diversity([loss] * len(places), places)}
@@ -82,7 +83,7 @@ def looked(loss: Loss, own: Sequence[Loss], places: Tensor) -> dict[str, float]:
     terms |= {"gradient": grad(loss)(mean), "effective": effective}
     norms = {name: float(torch.linalg.vector_norm(term)) for name, term in terms.items()}
     strength = float((places - mean).square().sum(1).mean())
-    return {"strength": strength, **norms, "quadratic": quadratic, **cosines}
+    return {"strength": strength, **norms, "quadratic_error": quadratic, **cosines}
 
 
 def cosine(one: Tensor, other: Tensor) -> float:

@@ -20,7 +20,17 @@ from studies.landscape_noise.diversity import looked, network_loss
 from studies.landscape_noise.training import COURSE, Ends, Followed, follow
 
 COLUMNS = ("step", "loss", "train_error", "test_error", *MEASURES)
-LOOKED = ("step", "strength", "gradient", "own", "common", "effective", "quadratic", "own_cosine", "common_cosine")
+LOOKED = (
+    "step",
+    "strength",
+    "gradient",
+    "own",
+    "common",
+    "effective",
+    "quadratic_error",
+    "own_cosine",
+    "common_cosine",
+)
 
 
 class Looks:

@@ -42,7 +42,7 @@ def draw_arms(runs: pd.DataFrame) -> Figure:
     a–c: at the smaller rate, solutions at one training loss; geometric means over the seeds in which both reached it
     (their number at the right of c) with 95% t-intervals, dots single seeds; open symbols the same function in its
     balanced form, which no rescaling changes. Arms between the lines have noise of one strength, that of DPSGD. d: the
-    share of the seeds that reach that loss at the larger rate; line and cross: SSGD.
+    share of the seeds that reach that loss at the larger rate; the vertical line is SSGD's.
     """
     rates = sorted(runs["learning_rate"].unique())
     arms = _arms(runs)
@@ -55,12 +55,18 @@ def draw_arms(runs: pd.DataFrame) -> Figure:
         for place, arm in enumerate(arms):
             _row(axes, place, ratios[arm], column, LOOKS[arm[0]][1])
         axes.axvline(1, color="0.4", linewidth=0.6, zorder=0)
-        axes.set(xscale="log", xlabel=label)
-        plain_log_ticks(axes.xaxis, *axes.get_xlim())
+        axes.set_xlabel(label)
+        low, high = axes.get_xlim()
+        if high > 2 * low:
+            axes.set_xscale("log")
+            plain_log_ticks(axes.xaxis, *axes.get_xlim())
     for place, arm in enumerate(arms):
         panels[2].annotate(
             str(len(ratios[arm])), (1.01, place), xycoords=panels[2].get_yaxis_transform(), va="center", fontsize=6
         )
+    panels[2].annotate(
+        "seeds", (1.01, -0.75), xycoords=panels[2].get_yaxis_transform(), fontsize=6, ha="center", annotation_clip=False
+    )
     _shares(panels[3], runs[runs["learning_rate"] == rates[-1]], arms)
     same = [place for place, arm in enumerate(arms) if arm[0] in MATCHED]
     for axes, text in zip(panels, "abcd", strict=True):
@@ -109,8 +115,7 @@ def _ratios(runs: pd.DataFrame, arm: Arm, rate: float) -> pd.DataFrame:
         found[found["ended"] == "converged"][names].astype(float)
         for found in (_of(runs, arm, rate), _of(runs, ("ssgd", 0.0), rate))
     )
-    ratios: pd.DataFrame = np.log(one / other).dropna()
-    return ratios
+    return (one / other).dropna().map(np.log)
 
 
 def _row(axes: Axes, place: float, ratios: pd.DataFrame, column: str, colour: str) -> None:
@@ -149,9 +154,9 @@ def draw_noise(runs: pd.DataFrame, course: pd.DataFrame, diversity: pd.DataFrame
 
     a: strength of the noise along training, the mean squared deviation of the learners from their mean; medians over
     seeds with their range. b: λ₁ against SSGD of the same seed over the strength (geometric mean along the run);
-    points are geometric means over seeds with 95% t-intervals. c: the gradient-diversity term D, all learners with
-    the same samples, over the gradient at the mean; medians over seeds, bars their range. d: the cosine between D and
-    the gradient of ½ tr(HΣ), Σ the covariance of the learners.
+    points are geometric means over seeds with 95% t-intervals, those of DPSGD's strength side by side. c: the
+    gradient-diversity term D, all learners with the same samples, over the gradient at the mean; medians over seeds,
+    bars their range. d: the cosine between D and the gradient of ½ tr(HΣ), Σ the covariance of the learners.
     """
     rate = runs["learning_rate"].min()
     course, diversity = (
@@ -202,7 +207,7 @@ def _strengths(axes: Axes, course: pd.DataFrame) -> None:
                     fontsize=6,
                     va="center",
                 )
-    axes.set(yscale="log", xlabel="Step", ylabel=r"Strength $\langle|\delta_j|^2\rangle$")
+    axes.set(xscale="log", yscale="log", xlabel="Step", ylabel=r"Strength $\langle|\delta_j|^2\rangle$")
 
 
 def _flattening(axes: Axes, runs: pd.DataFrame, course: pd.DataFrame, rate: float) -> None:
@@ -215,7 +220,10 @@ def _flattening(axes: Axes, runs: pd.DataFrame, course: pd.DataFrame, rate: floa
         known = _of(runs, arm, rate)["run"].map(strength).dropna()
         if not len(ratios) or not len(known):
             continue
-        x = float(np.exp(np.log(known).mean()))
+        dodged = (
+            1.15 ** (MATCHED.index(arm[0]) - 1.0) if arm[0] in MATCHED[:3] else 1.0
+        )  # of one strength, side by side
+        x = dodged * float(np.exp(np.log(known).mean()))
         mean, half = mean_interval(ratios["top_eigenvalue"].to_numpy(float))
         axes.plot([x, x], np.exp([mean - half, mean + half]), color=LOOKS[arm[0]][1])
         axes.plot(x, np.exp(mean), "o", color=LOOKS[arm[0]][1])

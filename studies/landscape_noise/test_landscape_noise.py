@@ -251,7 +251,7 @@ class TestTheDiversityTerm:
         shared -= gradient(mean, inputs[:BATCH], labels[:BATCH])
         assert found["common"] == pytest.approx(float(torch.linalg.vector_norm(shared)), rel=1e-9)
         assert found["common"] > 1e-3
-        assert found["quadratic"] < 1e-12
+        assert found["quadratic_error"] < 1e-12
         assert found["gradient"] == pytest.approx(
             float(torch.linalg.vector_norm(gradient(mean, inputs[:BATCH], labels[:BATCH]))), rel=1e-9
         )

@@ -55,9 +55,8 @@ def noise_against(runs: pd.DataFrame, experiment: str, noise: float, column: str
 
 
 def _converged_pairs(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return paired(
-        *(side[side["ended"] == CONVERGED] for side in (one, other)), ["learning_rate", "total_batch", "seed"]
-    )
+    first, second = (side[side["ended"] == CONVERGED] for side in (one, other))
+    return paired(first, second, ["learning_rate", "total_batch", "seed"])
 
 
 def _ratio(one: pd.Series, other: pd.Series) -> str:
@@ -94,8 +93,7 @@ def baselines(runs: pd.DataFrame, experiment: str) -> str:
 
 def _both(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
     here = asked_for(one_row_per_run(runs), [experiment])
-    sides = (here[here["algorithm"] == name] for name in ("dpsgd", "ssgd"))
-    one, other = _converged_pairs(*sides)
+    one, other = _converged_pairs(*(here[here["algorithm"] == name] for name in ("dpsgd", "ssgd")))
     return one.assign(other=other["run"])
 
 
