@@ -73,8 +73,8 @@ def looked(loss: Loss, own: Sequence[Loss], places: Tensor) -> dict[str, float]:
 
     Returns:
         ``strength`` mean_j |δ_j|², ``gradient`` |∇ℓ(w̄)|, ``own`` and ``common`` |D|, ``effective`` |∇R|,
-        ``quadratic_error`` of ``curved``, and ``own_cosine`` and ``common_cosine`` between D and ∇R; NaN where a term is
-        zero.
+        ``quadratic_error`` of ``curved``, and the cosines ``own_cosine`` and ``common_cosine`` between D and ∇R; NaN
+        where a term is zero.
     """
     mean = places.mean(0)
     terms = {"own": diversity(own, places), "common": diversity([loss] * len(places), places)}
