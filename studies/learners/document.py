@@ -12,6 +12,7 @@ from awduality.claims.words import Verdicts
 from awduality.learners import ALGORITHMS, MIXINGS
 from awduality.study.plan import plan
 from awduality.training.multilearner import EVALUATIONS, LAST
+from studies.learners import disclosed
 from studies.learners.recorded import RECORDED, recorded_table
 
 
@@ -30,7 +31,9 @@ def words(
     repeated = next(
         name for name, config in settings.items() if set(RECORDED) <= set(config["learners"]["experiments"])
     )
+    noisy = [name for name, table in runs.items() if (table["algorithm"] == "ssgd_star").any()]
     return {
+        **disclosed.words(runs, noisy),
         "settings": settings,
         "data": {name: str(table["dataset"].iloc[0]) for name, table in runs.items()},
         "networks": {name: _network(config) for name, config in settings.items()},

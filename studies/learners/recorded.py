@@ -10,7 +10,6 @@ import pandas as pd
 
 from awduality.claims.report import markdown_table
 from awduality.claims.rows import asked_for
-from awduality.claims.statistics import mean_interval
 from awduality.learners import ALGORITHMS
 from studies.learners.selections import TEST_ERROR, one_row_per_run
 
@@ -46,8 +45,8 @@ def recorded_table(runs: pd.DataFrame) -> str:
     Args:
         runs: a row per run and layer, as beside the figures of a study on MNIST: elsewhere the settings are others.
 
-    Ours are means over seeds, with Student's 95% interval, of the median of the last ten evaluations: of w̄, and of
-    single learners with their own weights.
+    Ours are medians over seeds, with the least and the largest, of the median of the last ten evaluations: of w̄, and
+    of single learners with their own weights. One seed that collapses drives a mean.
     """
     head = ["setting", "algorithm", "on record (%)", "w̄ (%)", "single learners (%)"]
     lines = [[*head, f"test error ≤ {100 * CONVERGED:g}%", "reached the target loss"]]
@@ -75,16 +74,9 @@ def _ours(runs: pd.DataFrame) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _percent(errors: np.ndarray) -> str:
-    """The mean of the known errors and its interval; how many are not known.
-
-    Where the interval holds what no error can be, one run or few have moved the mean: then the median, and the mean.
-    """
+    """The median of the known errors, the least and the largest; how many are not known."""
     known = 100 * errors[np.isfinite(errors)]
     if not len(known):
         return "–"
-    mean, half = mean_interval(known)
-    interval = f" [{mean - half:.1f}, {mean + half:.1f}]" if np.isfinite(half) else ""
-    if half > min(mean, 100 - mean):
-        interval = f" (median {np.median(known):.1f})"
     left_out = f", without {len(errors) - len(known)}" if len(known) < len(errors) else ""
-    return f"{mean:.1f}{interval}{left_out}".replace("-", "−")
+    return f"{np.median(known):.1f} ({known.min():.1f}–{known.max():.1f}){left_out}"

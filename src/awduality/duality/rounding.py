@@ -10,6 +10,7 @@ ROUNDING_ERRORS = (
     "basis_error",
     "size_error",
     "product_error",
+    "quadratic_error",
 )
-"""Columns of ``awduality.duality.summary``, ``.solution`` and ``.controls``. No two machines share them, so they are
-compared by size; a column of any other name is a number like others, whatever it is called."""
+"""Columns of ``awduality.duality.summary``, ``.solution`` and ``.controls``, and of studies. No two machines share
+them, so they are compared by size; a column of any other name is a number like others, whatever it is called."""

@@ -657,10 +657,10 @@ def test_the_table_of_recorded_results_sets_ours_beside_them(study):
     runs = study[0].assign(last_test_error=lambda runs: runs["last_test_error"].round(2))
     lines = recorded_table(runs).splitlines()
     assert len(lines) == 2 + 4 + 3
-    assert "| SSGD | fails | 80.0 [80.0, 80.0] |" in lines[2]
+    assert "| SSGD | fails | 80.0 (80.0–80.0) |" in lines[2]
     assert "| 0 of 8 | 0 of 8 |" in lines[2]
-    assert "| DPSGD | 2.1 | 3.0 [3.0, 3.0] |" in lines[3]
-    assert "| SSGD*, σ₀ = 0.1 | 5.7 | 3.0 [3.0, 3.0] |" in lines[5]
+    assert "| DPSGD | 2.1 | 3.0 (3.0–3.0) |" in lines[3]
+    assert "| SSGD*, σ₀ = 0.1 | 5.7 | 3.0 (3.0–3.0) |" in lines[5]
     assert "| SSGD* , σ₀" not in "".join(lines)
     assert lines[7].startswith(f"| {RECORDED['mild'].setting} | DPSGD | 2.3 |")
 
