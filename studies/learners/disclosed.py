@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from awduality.claims.report import markdown_table
 from awduality.claims.rows import CONVERGED, asked_for
 from awduality.claims.sides import paired
 from awduality.claims.statistics import mean_interval
-from awduality.claims.words import Verdicts, markdown_table
+from awduality.claims.words import Verdicts
 from studies.learners.selections import TEST_ERROR, one_row_per_run
 
 POWER = 0.8

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from awduality.claims.report import Verdicts
 from awduality.claims.statistics import mean_p
+from awduality.claims.words import Verdicts
 from studies.learners.disclosed import (
     baselines,
     estimate_over_gap,

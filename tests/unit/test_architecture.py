@@ -40,6 +40,7 @@ FLOORS = [
     "instrument",
     "claims",
     "pages",
+    "documents",
     "figures",
     "audit",
     "crate",

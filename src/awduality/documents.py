@@ -1,0 +1,74 @@
+"""The README and docs/replication.md, from templates and the committed verdicts, so that no number is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from awduality.claims import report
+from awduality.claims.words import Verdicts
+from awduality.config import resolve_file
+from awduality.pages import companions
+
+CONFIGS: Mapping[str, str] = {
+    "digits": "config",
+    "mnist": "mnist",
+    "mnist-final": "mnist-final",
+    "cifar10-jpeg": "cifar10-jpeg",
+}
+"""Config → its file: those that the README's table has columns of."""
+
+CONFIRMED = "mnist-final"
+"""The one whose effects are shown."""
+
+OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
+"""Those that docs/replication.md speaks of besides."""
+
+
+def settings_of(root: Path, configs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The resolved configs, by name, from their files."""
+    return {name: resolve_file(root, f"config/{file}.yaml")[0] for name, file in configs.items()}
+
+
+def rendered(root: Path, document: str, words: Mapping[str, Any]) -> str:
+    """A document from its template; a name that the template asks for in vain is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(root / "docs"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    return environment.get_template(f"{document}.jinja").render(words)
+
+
+def words_of_the_replication(root: Path) -> dict[str, Any]:
+    """What the templates of the replication ask for."""
+    verdicts = {name: Verdicts.read(root / "figures" / name) for name in CONFIGS}
+    layers = {name: dict(sorted(Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
+    mlp, cnn, confirm = (Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
+    named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
+    settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
+    return named | {
+        "mlp": mlp,
+        "cnn": cnn,
+        "verdicts": verdicts,
+        "layers": layers,
+        "settings": settings,
+        "report": report,
+    }
+
+
+def readme(root: Path, words: Mapping[str, Any], studies: Mapping[str, Verdicts]) -> str:
+    """The README with its parts that are written: findings, the table of claims, the companions."""
+    parts = {
+        "findings": rendered(root, "findings.md", words),
+        "results": report.paper_table(words["verdicts"], studies, CONFIRMED),
+        "companions": companions(root),
+    }
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for part, found in parts.items():
+        text = report.with_results(text, found, part)
+    return text
