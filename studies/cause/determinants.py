@@ -20,8 +20,8 @@ def method_name(norm: float, rho: float, batch: int) -> str:
 def baselines(runs: pd.DataFrame) -> dict[str, str]:
     """Method → the one that it is compared with.
 
-    What has a perturbation is compared with plain SGD of the same norm; plain SGD of another batch size with that of the
-    plane, of the same norm; plain SGD of a larger norm with that of the smallest.
+    What has a perturbation is compared with plain SGD of the same norm; plain SGD of another batch size with that of
+    the plane, of the same norm; plain SGD of a larger norm with that of the smallest.
     """
     cells = runs[["norm", "rho", "batch_size"]].drop_duplicates().itertuples(index=False, name=None)
     of_plane = int(runs["batch_size"].mode().iloc[0])

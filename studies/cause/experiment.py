@@ -19,7 +19,7 @@ from awduality.training import schemes
 from awduality.training.ensemble import Ensemble
 from awduality.training.sharpness_aware import Ended, Stopping, descend
 from studies.cause.study import HIDDEN_LAYERS
-from studies.cause.tested import Tested, logits, tested
+from studies.cause.tested import Tested, logits, measured
 
 NORMS = tuple(f"norm_{name}" for name in layer_names(HIDDEN_LAYERS))
 COLUMNS = ("layer", "steps", "end_loss", *MEASURES, *Tested._fields, *NORMS, "norm_error")
@@ -72,7 +72,7 @@ def run(job: Job) -> Iterator[Outcome]:
             numbers = {"layer": layer, "steps": ended.steps, "end_loss": ended.loss}
             if ended.reason != "diverged":
                 numbers |= determinants(by_layer(ended.weights), layer, train, job.split.test, pairs=pairs)
-                numbers |= tested(logits(ended.weights, job.split.test_inputs), job.split.test_labels)._asdict()
+                numbers |= measured(logits(ended.weights, job.split.test_inputs), job.split.test_labels)._asdict()
                 lengths = [float(np.linalg.norm(matrix.astype(float))) for matrix in ended.weights]
                 numbers |= dict(zip(NORMS, lengths, strict=True))
                 errors = [abs(length / norm - 1) for length, norm in zip(lengths, norms, strict=True) if norm > 0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-
 import numpy as np
 import pandas as pd
 
@@ -91,10 +90,10 @@ class Planar(OfRows):
 
 
 class Elasticity(Planar):
-    """By how much a quantity follows a determinant that is moved, others held: what causes did to the one over the other.
+    """By how much a quantity follows a determinant that is moved, others held: what causes did to one over the other.
 
-    As many causes as determinants: the main effects of the causes on all of them are solved for. That is the estimate of
-    instrumental variables; noise of the measured determinants, which pulls a regression on them towards zero, is
+    As many causes as determinants: the main effects of the causes on all of them are solved for. That is the estimate
+    of instrumental variables; noise of the measured determinants, which pulls a regression on them towards zero, is
     averaged over all runs of a seed before anything is divided by it. It is causal as far as the causes act through
     these determinants alone.
     """

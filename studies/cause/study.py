@@ -24,7 +24,7 @@ def problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Values that are each in range, but not together."""
     asked, pool = config["cause"], config["data"]["pool"]["count"]
     if asked["train_size"] > pool:
-        yield f"cause.train_size: got {asked['train_size']}, but data.pool.count is {pool}: lower one or raise the other"
+        yield f"cause.train_size: got {asked['train_size']}, wanted at most data.pool.count, {pool}"
     known = layer_names(HIDDEN_LAYERS)
     if len(config["layers"]) != 1 or config["layers"][0] not in known:
         yield f"layers: got {config['layers']}, wanted one of {', '.join(known)} alone, whose determinants are compared"

@@ -29,7 +29,7 @@ def logits(weights: Sequence[np.ndarray], inputs: np.ndarray) -> np.ndarray:
     return found
 
 
-def tested(outputs: np.ndarray, labels: np.ndarray) -> Tested:
+def measured(outputs: np.ndarray, labels: np.ndarray) -> Tested:
     """Measure logits (T, C) of samples with labels (T,).
 
     A network that is surer of itself pays more for each error. The scale of its logits, which leaves every decision as
