@@ -103,10 +103,10 @@ def draw_alone(runs: pd.DataFrame) -> Figure:
             dodge = _DODGE * np.ptp(found[along])
             for place, (value, colour) in enumerate(zip(values, value_colours(len(values)), strict=True)):
                 aside = (place - len(values) / 2) * dodge
-                _line(axes, found[found[apart] == value], along, measure, aside, colour=colour, label=f"{value:g}")
+                _line(axes, found[found[apart] == value], along, measure, aside, color=colour, label=f"{value:g}")
             if along == "rho" and len(free):
                 aside = len(values) / 2 * dodge
-                _line(axes, free, along, measure, aside, colour="black", label="free", linestyle=":")
+                _line(axes, free, along, measure, aside, color="black", label="free", linestyle=":")
             axes.set_xlabel(LABELS[along])
             axes.set_xticks(sorted(found[along].unique()))
         row[0].set_ylabel(LABELS[measure])
