@@ -9,7 +9,7 @@ from typing import Any
 from awduality.claims import report
 from awduality.claims.words import Verdicts
 from awduality.config import resolve_file
-from awduality.pages import companions
+from awduality.pages import companions, harder_tests
 
 CONFIGS: Mapping[str, str] = {
     "digits": "config",
@@ -62,10 +62,11 @@ def words_of_the_replication(root: Path) -> dict[str, Any]:
 
 
 def readme(root: Path, words: Mapping[str, Any], studies: Mapping[str, Verdicts]) -> str:
-    """The README with its parts that are written: findings, the table of claims, the companions."""
+    """The README with its parts that are written: findings, the table of claims, studies."""
     parts = {
         "findings": rendered(root, "findings.md", words),
         "results": report.paper_table(words["verdicts"], studies, CONFIRMED),
+        "harder tests": harder_tests(root),
         "companions": companions(root),
     }
     text = (root / "README.md").read_text(encoding="utf-8")

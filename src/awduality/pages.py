@@ -167,13 +167,29 @@ def companions(root: Path) -> str:
     lines = [["study", "paper", "asks", "headline claims"]]
     for name in study_names():
         declared = study(name)
-        if declared.paper == MAIN_PAPER:
-            continue
-        verdicts = Counter(verdict for _, verdict, _ in headlines(_verdicts(root, full_config(root, name))))
-        said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or NOT_RUN
-        paper = f"[{declared.paper.authors} {declared.paper.year}]({declared.paper.link})"
-        lines.append([f"[{name}]({FOLDER}/{name}/README.md)", paper, declared.about, said])
+        if declared.paper != MAIN_PAPER:
+            paper = f"[{declared.paper.authors} {declared.paper.year}]({declared.paper.link})"
+            lines.append([_page_link(name), paper, declared.about, _outcome(root, name)])
     return markdown_table(lines)
+
+
+def harder_tests(root: Path) -> str:
+    """The same of the studies of the main paper that have a page of their own beside the replication."""
+    lines = [["study", "asks", "headline claims"]]
+    for name in study_names():
+        if study(name).paper == MAIN_PAPER and not study(name).page:
+            lines.append([_page_link(name), study(name).about, _outcome(root, name)])
+    return markdown_table(lines)
+
+
+def _page_link(name: str) -> str:
+    return f"[{name}]({FOLDER}/{name}/README.md)"
+
+
+def _outcome(root: Path, name: str) -> str:
+    """How many headline claims of a study's full size came out how."""
+    verdicts = Counter(verdict for _, verdict, _ in headlines(_verdicts(root, full_config(root, name))))
+    return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or NOT_RUN
 
 
 _INTRODUCTION = """\
