@@ -73,7 +73,7 @@ def draw_verdicts(claims: Sequence[Claim]) -> Figure:
     figure.legend(
         handles=handles,
         title=wrapped(
-            f"{describe(claims[0])}. Trend from the smallest to the largest value of each factor, mean over seeds."
+            f"{describe(claims[0])}. Trend over the values of a factor at which every seed converged, mean over seeds."
         )
         + "\n* expected to rise or fall, and does; † expected so, and does the opposite.",
         loc="outside lower center",

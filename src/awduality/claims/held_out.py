@@ -68,6 +68,8 @@ class HeldOut(OfRows):
         yield from super().problems(claim, registry)
         if not all(quantity.log for quantity in claim.quantities):
             yield "statistic: kind 'held_out' needs scale: log of every quantity"
+        if any(null.quantity for null in claim.nulls):
+            yield "control: of kind 'held_out' rivals are the control: wanted name: rivals, without a quantity"
         own = [] if claim.quantity is None or _is_fixed(claim) else [claim.quantity]
         if any(power != 1 for quantity in (*own, *claim.rivals) for power in quantity.columns.values()):
             yield "statistic: an exponent that is fitted is written as 1; exponents: fixed takes the quantity's"
@@ -84,6 +86,8 @@ class HeldOut(OfRows):
         assert claim.quantity is not None
         assert claim.target is not None
         by, kept = claim.options["by"], claim.options.get("kept")
+        if kept is not None and kept not in set((everything := self.rows(claim, tables))[by]) and len(everything):
+            return f"no row has the {by} {kept!r}, which is never left out"
         rows, excluded = self.good(claim, tables)
         own, *rivals = laws = list(_laws(claim))
         most = 1 + max(len(law.columns) for law in laws if not law.given)

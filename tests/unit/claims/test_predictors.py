@@ -225,6 +225,17 @@ def test_what_is_wrong_in_such_a_claim_is_named(statistic, message):
         read(entry(statistic))
 
 
+def test_a_group_that_is_kept_must_be_there(table):
+    found = row(table, held("p", kept="basline"))
+    assert found["reason"] == "no row has the group 'basline', which is never left out"
+
+
+def test_a_law_has_its_rivals_as_control():
+    control = {"name": "rescaling", "rule": "persists", "quantity": quantity("z", log=True)}
+    with pytest.raises(InputError, match="rivals are the control"):
+        read(entry(held("p"), control=control))
+
+
 def test_a_lead_over_rivals_cannot_be_expected_to_be_none():
     ranked = {"kind": "rank", "quantity": quantity("p"), "target": quantity("y"), "rivals": [quantity("q")]}
     for statistic in (ranked, held("p", rivals=["q"])):
