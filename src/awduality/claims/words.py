@@ -66,8 +66,7 @@ class Verdicts:
             return f"error ≤ {_bound(row['estimate'])}"
         if row["interval"] is None:
             return f"{row['estimate']:.0f} of {row['n']}"
-        low, high = (_number(end, row["scale"]) for end in row["interval"])
-        return f"{_number(row['estimate'], row['scale'])} [{low}, {high}]"
+        return _with_interval(row["estimate"], row["interval"], row["scale"])
 
     def median(self, name: str) -> str:
         """The median over seeds, of a claim on all runs however they ended, whose mean a single one may move."""
@@ -86,11 +85,9 @@ class Verdicts:
         row = self.rows[name]
         if row["null_value"] is None and row["null_interval"] is None:
             return "–"
-        interval = ""
-        if row["null_interval"] is not None:
-            low, high = (_number(end, row["scale"]) for end in row["null_interval"])
-            interval = f"[{low}, {high}]"
-        return f"{'' if row['null_value'] is None else _number(row['null_value'], row['scale'])} {interval}".strip()
+        if row["null_interval"] is None:
+            return _number(row["null_value"], row["scale"])
+        return _with_interval(row["null_value"], row["null_interval"], row["scale"])
 
     def p(self, name: str) -> str:
         """The p-value, adjusted for the family."""
@@ -112,11 +109,6 @@ class Verdicts:
                 low, high = entry["interval"]
                 return f"{entry['estimate']:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
         raise InputError(f"claim {name} has no predictor {label!r}")
-
-    def through(self, factor: str) -> str:
-        """The measures through which a factor acts, from the details of the claim ``factors``."""
-        (entry,) = [entry for entry in self.rows["factors"]["details"] if entry["factor"] == factor]
-        return ", ".join(entry["through"]) or "none"
 
     def _counts(self, grid: bool) -> Counter[str]:
         rows = [row for row in self.rows.values() if in_grid(row) == grid and not row["identity"]]
@@ -144,12 +136,22 @@ def in_grid(row: Row) -> bool:
     return row["id"].partition("/")[0] in study(DEFAULT).settings
 
 
-def _number(value: float | None, scale: str) -> str:
+def _with_interval(value: float | None, interval: Sequence[float | None], scale: str) -> str:
+    """A value, if there is one, with its interval, to as many digits as tell the ends apart, six at most."""
+    for digits in range(2 if scale == "log" else 3, 7):
+        low, high = (_number(end, scale, digits) for end in interval)
+        if low != high or interval[0] == interval[1]:
+            break
+    return f"{'' if value is None else _number(value, scale, digits)} [{low}, {high}]".strip()
+
+
+def _number(value: float | None, scale: str, digits: int | None = None) -> str:
+    """A ratio to two digits, a difference to three, or to as many as are asked for."""
     if value is None:
         return "–"
     if scale == "log":
-        return f"×{math.exp(value):.2f}"
-    text = f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
+        return f"×{math.exp(value):.{digits or 2}f}"
+    text = f"{value:+.{digits or 3}f}" if abs(value) < 10 else f"{value:+.1f}"
     return text.replace("-", "−")
 
 

@@ -31,6 +31,9 @@ _SMALL = 0.2  # differences within ± this have an axis of their own
 _LINE, _ROOM = 0.125, 0.09  # inches: a line of a statement, and what is left free around it
 _WRAP = 80  # characters of a statement in a line
 _NULL = "0.3"
+_CONTROLS = {"rescaling": "balanced", "rivals": "rival", "test_samples": "test samples"}
+"""How a control that is no null is called beside its numbers."""
+
 _BAR: Mapping[str, Any] = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}
 
 
@@ -69,7 +72,9 @@ def draw_effects(claims: Sequence[Claim]) -> Figure:
         letter(axes, text)
     handles = [
         Line2D([], [], color="black", marker="o", label="effect, 95% interval"),
-        Line2D([], [], color=_NULL, marker="|", linewidth=3, alpha=0.4, label="null, 95% interval"),
+        Line2D(
+            [], [], color=_NULL, marker="|", linewidth=3, alpha=0.4, label="null or control, 95% interval"
+        ),
         *legend_handles({row["verdict"] for rows in shown.values() for row in rows}),
     ]
     figure.legend(
@@ -98,7 +103,7 @@ def _block(
         axes.plot(of(row["estimate"]), middle, "o", color="black")
         null = verdicts.null(row["id"])
         found = verdicts.found(row["id"]).replace("], ", "]\n")
-        text = found + ("" if null == "–" else f"\nnull {null}")
+        text = found + ("" if null == "–" else f"\n{_CONTROLS.get(row['null'], 'null')} {null}")
         axes.annotate(text, (1.015, middle), xycoords=axes.get_yaxis_transform(), va="center", fontsize=6)
     axes.axvline(1 if logarithmic else 0, color="0.4", linewidth=0.6, zorder=1)
     axes.set_ylim(edges[-1], 0)

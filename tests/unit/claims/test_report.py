@@ -50,6 +50,13 @@ def changed(verdicts, name, **given):
     return Verdicts({**verdicts.rows, name: verdicts.rows[name] | given})
 
 
+def test_an_interval_is_written_to_as_many_digits_as_tell_its_ends_apart(verdicts):
+    narrow = changed(verdicts, "means", estimate=0.00412, interval=[0.00398, 0.00426])
+    assert narrow.effect("means") == "+0.0041 [+0.0040, +0.0043]"
+    point = changed(verdicts, "means", estimate=0.5, interval=[0.5, 0.5])
+    assert point.effect("means") == "+0.500 [+0.500, +0.500]"
+
+
 def test_effects_carry_their_interval_and_ratios_are_marked(verdicts):
     assert verdicts.effect("means") == "+0.500 [+0.400, +0.600]"
     ratio = changed(verdicts, "means", scale="log", estimate=-0.693147, interval=[-1.386294, 0.0])
