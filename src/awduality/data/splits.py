@@ -31,7 +31,7 @@ class Scaling:
     deviation: float = 1.0
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """The inputs, in [0, 1] or standardised."""
+        """The inputs: images in [0, 1] or standardised, signals as they are or standardised."""
         inputs = pixels.astype(np.float32)
         inputs /= np.float32(self.scale)
         inputs -= np.float32(self.mean)
@@ -153,9 +153,10 @@ def data_card(
         found = np.bincount(labels, minlength=len(dataset.classes))
         return dict(zip(dataset.classes, (int(count) for count in found), strict=True))
 
-    inputs = f"pixels / {dataset.scale:g}, float32"
+    values = "values" if dataset.scale == 1 else f"pixels / {dataset.scale:g}"
+    inputs = f"{values}, float32"
     if "mean" in arrays:
-        inputs = f"(pixels / {dataset.scale:g} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
+        inputs = f"({values} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
     test_order = "the dataset's own"
     if of_train:
         test_order = "the training samples', permuted as they are"
