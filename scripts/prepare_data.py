@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--source", required=True, help=f"one of {', '.join(SOURCES)}")
     parser.add_argument("--folder", help="for image_folder: a folder or .tar file in the data root")
     parser.add_argument("--standardised", action="store_const", const=True, help="inputs of mean 0 and deviation 1")
+    parser.add_argument("--subset-per-seed", action="store_const", const=True, help="every seed has its own samples")
     parser.add_argument("--permutation-seed", required=True, type=int)
     parser.add_argument("--pool", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 1297}')
     parser.add_argument("--test", required=True, type=json.loads, metavar="JSON", help='{"start": 0, "count": 500}')
@@ -30,9 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--card-out", required=True, type=Path, help="source, licence, digests and counts (JSON)")
     arguments = parse(parser, argv)
     dataset = load(arguments.source, Path(os.environ.get("AWDUALITY_DATA", "data")), arguments.folder)
-    arrays = split_arrays(
-        dataset, arguments.permutation_seed, arguments.pool, arguments.test, bool(arguments.standardised)
-    )
+    parts = arguments.permutation_seed, arguments.pool, arguments.test
+    arrays = split_arrays(dataset, *parts, bool(arguments.standardised), bool(arguments.subset_per_seed))
     check_classes(arrays, arguments.smallest_train_size)
     write_arrays(arguments.split_out, arrays)
     card = data_card(dataset, arguments.source, arguments.permutation_seed, arrays, of_training(arguments.test))

@@ -24,6 +24,7 @@ _OPTIONS: Mapping[tuple[str, ...], Any] = {
     ("data", "folder"): None,
     ("data", "test", "of"): "test",
     ("data", "standardised"): False,
+    ("data", "subset_per_seed"): False,
     ("network", "convolutions"): [],
     ("network", "first_width"): None,
     ("training", "check_every"): None,
@@ -60,6 +61,8 @@ def resolve(default: Mapping[str, Any], overlay: Mapping[str, Any], schema: Mapp
     if not problems:
         config = _canonical(config, name, declared)
         problems += [*_contradictions(config), *declared.problems(config)]
+        if "subset_per_seed" in config.get("data", {}) and not declared.subsets:
+            problems.append(f"data.subset_per_seed: got true, wanted false: in {name} all seeds train on one subset")
     standard = _canonical(default, DEFAULT, study(DEFAULT))
     changed = {key for key in config if config[key] != standard.get(key)}
     changed.discard("train_together")  # says how the work is divided, not what it is

@@ -187,6 +187,7 @@ STUDY = Study(
     cost={"quick": "2 minutes", "full": "16 minutes"},
     judged=("runs", "null-runs", "samples"),
     claims="config/claims.yaml",
+    subsets=True,
     sizes={"quick": "config/config.yaml", "full": "config/mnist.yaml"},
     smallest=smallest,
     tidy=canonical,

@@ -1,4 +1,4 @@
-"""The whole pipeline for a convolutional network on standardised inputs, layer by layer."""
+"""The whole pipeline for a convolutional network on standardised inputs, layer by layer; every seed has its own."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from awduality.files import read_table
+from awduality.files import read_json, read_table
 from tests.conftest import commit, repository, run_snakemake
 
 pytestmark = [pytest.mark.slow]
@@ -14,7 +14,12 @@ pytestmark = [pytest.mark.slow]
 CONFIG = {
     "name": "convolutional",
     "seeds": 2,
-    "data": {"standardised": True, "pool": {"start": 0, "count": 400}, "test": {"start": 0, "count": 100}},
+    "data": {
+        "standardised": True,
+        "subset_per_seed": True,
+        "pool": {"start": 0, "count": 400},
+        "test": {"start": 0, "count": 100},
+    },
     "network": {"convolutions": [4, 8], "first_width": 12},
     "layers": ["fc2", "fc1"],
     "defaults": {"train_size": 200, "width": 8},
@@ -41,6 +46,12 @@ def test_every_layer_of_every_run_is_analysed_and_judged(tree):
         estimates[row["run"], row["pairing"]].add(round(float(row["estimate"]), 9))
     assert all(len(found) == 1 for found in estimates.values())  # no pair is dropped: the sum is that of the losses
     assert (tree / "figures/convolutional/layers.svg").exists()
+
+
+def test_every_seed_drew_its_own_samples(tree):
+    records = [read_json(path) for path in (tree / "results/convolutional/records").glob("train-*.json")]
+    drawn = {(entry["purpose"], entry["index"]) for record in records for entry in record["streams"]}
+    assert {("subset", seed) for seed in (0, 1)} <= drawn
 
 
 def test_the_run_passes_its_audit(tree):

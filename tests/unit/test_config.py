@@ -3,7 +3,7 @@ import copy
 import pytest
 import yaml
 
-from awduality.config import resolve
+from awduality.config import merged, resolve
 from awduality.errors import InputError
 from tests.settings import SHIPPED
 
@@ -113,8 +113,17 @@ def test_no_folder_and_a_folder_that_is_null_are_the_same(default, schema):
 
 
 def test_options_that_are_left_out_or_null_leave_a_config_as_it_is(default, schema):
-    options = {"data": {"test": {"of": "test"}, "folder": None}, "training": {"check_every": None}}
+    data = {"test": {"of": "test"}, "folder": None, "subset_per_seed": False}
+    options = {"data": data, "training": {"check_every": None}}
     assert resolve(default, options, schema) == resolve(default, {}, schema)
+
+
+def test_a_subset_per_seed_is_for_studies_that_give_every_seed_its_own_samples(root, default, schema):
+    subsets = {"name": "mine", "data": {"subset_per_seed": True}}
+    assert resolve(default, subsets, schema)["data"] == {**default["data"], "subset_per_seed": True}
+    learners = yaml.safe_load((root / "config/digits-learners.yaml").read_text())
+    with pytest.raises(InputError, match=r"data\.subset_per_seed: got true, wanted false: in learners all seeds"):
+        resolve(default, merged(learners, subsets), schema)
 
 
 def test_a_config_may_test_on_training_samples_beside_its_pool_and_not_in_it(default, schema):

@@ -74,7 +74,8 @@ def data_options(data):
     """What the job that prepares the data is told of the source: options only where they are used."""
     found = ["--source", data["source"], "--permutation-seed", data["permutation_seed"]]
     found += [] if data.get("folder") is None else ["--folder", data["folder"]]
-    return found + ["--standardised"] * data.get("standardised", False)
+    found += ["--standardised"] * data.get("standardised", False)
+    return found + ["--subset-per-seed"] * data.get("subset_per_seed", False)
 
 
 def came_out(configs):

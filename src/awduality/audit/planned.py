@@ -197,7 +197,7 @@ def _streams(tree: Tree, study: Jobs) -> Iterator[Finding]:
             job = study.job_of(step, shard)
             if job in tree.records:
                 drawn = {(entry["purpose"], entry["index"]) for entry in tree.records[job]["streams"]}
-                wanted = {(study.purpose(name), run.seed) for name in step.purposes for run in study.shards[shard]}
+                wanted = {(purpose, run.seed) for purpose in study.purposes(step) for run in study.shards[shard]}
                 if missing := wanted - drawn:
                     names = listed(f"{purpose} {seed}" for purpose, seed in missing)
                     expected = f"random streams of every seed: {names}"

@@ -171,7 +171,7 @@ def _copies(tree: Tree) -> Iterator[Finding]:
 
 
 def _data(tree: Tree) -> Iterator[Finding]:
-    """The split is what its card says; the digits are those that scikit-learn holds, a user's images are unchanged."""
+    """The split is what its card says; what was embedded, generated or the user's own is what it is here and now."""
     import hashlib
 
     from awduality.files import read_arrays
@@ -196,6 +196,7 @@ def _data(tree: Tree) -> Iterator[Finding]:
                 expected = f"{name}: {short(recorded.get(name))}, as {job} read it"
                 yield Finding("failed", paths[".json"], expected, short(digest), AGAIN)
         yield from _embedded(recorded)
+        yield from _generated(recorded)
         yield from _images(tree.root, str(tree.records[job]["parameters"].get("folder")), recorded)
 
 
@@ -214,6 +215,25 @@ def _embedded(recorded: Mapping[str, str]) -> Iterator[Finding]:
         for name, digest in held.items():
             if recorded.get(name) != digest:
                 yield Finding("failed", name, short(recorded.get(name)), short(digest), advice)
+
+
+def _generated(recorded: Mapping[str, str]) -> Iterator[Finding]:
+    """The signals that were read are those that the generator makes here; on another processor digits may differ."""
+    from awduality.data.mnist1d import GENERATOR
+    from awduality.data.sources import load
+    from awduality.errors import InputError
+
+    if not any(name.startswith(GENERATOR) for name in recorded):
+        return
+    try:
+        made = load("mnist1d", Path()).files
+    except InputError as error:
+        yield Finding("not checked", GENERATOR, "the signals made again", str(error), "install the package mnist1d")
+        return
+    for name, digest in made.items():
+        if recorded.get(name) != digest:
+            advice = "made on another processor or by other versions: see the record of prepare_data, or run again"
+            yield Finding("warning", name, short(recorded.get(name)), short(digest), advice)
 
 
 def _images(root: Path, folder: str, recorded: Mapping[str, str]) -> Iterator[Finding]:

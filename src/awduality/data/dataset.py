@@ -12,7 +12,8 @@ import numpy as np
 class Dataset:
     """A dataset in memory, before any part of it is chosen.
 
-    A sample's n = C·H·W pixels are in the order (channel, row, column), as torch's convolutions want them.
+    A sample's n = C·H·W pixels are in the order (channel, row, column), as torch's convolutions want them. A signal is
+    an image of one row, and its values are called pixels too.
     """
 
     title: str
@@ -20,10 +21,10 @@ class Dataset:
     citation: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]  # channels C, height H, width W
-    scale: float  # inputs are pixels / scale, in [0, 1]
-    train_pixels: np.ndarray  # (N, n) uint8
+    scale: float  # inputs are pixels / scale, in [0, 1]; 1 for values that are inputs already
+    train_pixels: np.ndarray  # (N, n) uint8, or float32 where they are no pixels
     train_labels: np.ndarray  # (N,) int64
-    test_pixels: np.ndarray | None  # (T, n) uint8; None: a part of the training samples is held out
+    test_pixels: np.ndarray | None  # (T, n) of the same type; None: a part of the training samples is held out
     test_labels: np.ndarray | None  # (T,) int64
     sorted_test: bool  # the test samples come class by class, so that a part of them is taken in a permuted order
     held_out: int  # samples held out as the test set where there is no other

@@ -1,4 +1,4 @@
-"""Where datasets come from: scikit-learn's embedded digits, and what lies in the data root.
+"""Where datasets come from: scikit-learn's embedded digits, a generator, and what lies in the data root.
 
 Files that lie in the data root are used as they are, after their digests have been checked where they are known. Files
 of public datasets that are absent are downloaded through torchvision, and moved into the data root once they are whole
@@ -16,11 +16,12 @@ from awduality.data.cifar10 import load_cifar10
 from awduality.data.dataset import Dataset
 from awduality.data.idx import IDX_SOURCES, load_idx
 from awduality.data.image_folder import load_image_folder
+from awduality.data.mnist1d import load_mnist1d
 from awduality.errors import InputError
 from awduality.ledger import FileEntry, current
 
 IMAGE_FOLDER = "image_folder"
-SOURCES = ("digits", *IDX_SOURCES, "cifar10", IMAGE_FOLDER)
+SOURCES = ("digits", "mnist1d", *IDX_SOURCES, "cifar10", IMAGE_FOLDER)
 
 _DIGITS = {  # SHA-256 of the arrays as bytes (uint8; int64, little-endian), scikit-learn 1.9.1
     "pixels": "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
@@ -33,12 +34,13 @@ def load(source: str, root: Path, folder: str | None = None) -> Dataset:
 
     Args:
         source: one of ``SOURCES``.
-        root: the data root; not used for ``digits``.
+        root: the data root; not used for ``digits`` and ``mnist1d``.
         folder: for ``image_folder``, the folder or tar file within the data root; None for the others.
 
     Raises:
         InputError: an unknown source; a file that is truncated or altered; absent data that cannot be downloaded;
-            images that cannot be used; a folder that is missing, or given where none is read.
+            images that cannot be used; a folder that is missing, or given where none is read; a package that is not
+            installed.
     """
     if source not in SOURCES:
         raise InputError(f"unknown data source {source!r}: the sources are {', '.join(SOURCES)}")
@@ -47,6 +49,8 @@ def load(source: str, root: Path, folder: str | None = None) -> Dataset:
         raise InputError(f"data.folder: got {folder or 'none'}, wanted {wanted}, since data.source is {source}")
     if folder is not None:
         return load_image_folder(root, folder)
+    if source == "mnist1d":
+        return load_mnist1d()
     if source == "cifar10":
         return load_cifar10(root)
     return load_idx(IDX_SOURCES[source], root) if source in IDX_SOURCES else _load_digits()

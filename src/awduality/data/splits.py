@@ -4,13 +4,16 @@ The order of the training samples is that of ``numpy.random.RandomState(seed).pe
 first 4,000 samples are the authors' subset. A dataset without a test set of its own gives up the last samples of that
 order. Test samples keep their own order, except where they come class by class: then they are permuted likewise, since
 the first of them would be of one class. They may also be taken from the permuted training samples, beside the pool.
+
+Runs of all seeds train on the same samples, unless a config asks for another subset of the pool for every seed. An
+interval over seeds then covers the choice of training samples too; those of the test are the same for all.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from awduality.data.dataset import Dataset
 from awduality.data.parts import check_apart, of_training
 from awduality.errors import InputError
 from awduality.files import read_arrays
+from awduality.streams import stream
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Scaling:
     deviation: float = 1.0
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """The inputs, in [0, 1] or standardised."""
+        """The inputs: images in [0, 1] or standardised, signals as they are or standardised."""
         inputs = pixels.astype(np.float32)
         inputs /= np.float32(self.scale)
         inputs -= np.float32(self.mean)
@@ -49,6 +53,7 @@ class Split:
     test_labels: np.ndarray  # (T,) int64
     classes: int
     scaling: Scaling = Scaling()  # of the pool
+    per_seed: bool = False  # whether every seed trains on samples of its own; see ``of_seed``
 
     @property
     def features(self) -> int:
@@ -60,8 +65,20 @@ class Split:
         """The test samples and their labels."""
         return self.test_inputs, self.test_labels
 
+    def of_seed(self, root_seed: int, seed: int) -> Split:
+        """What runs of one seed index see: the pool in an order of their own, where every seed has one, or as it is.
+
+        The order is a permutation by the stream ``subset`` of the seed, so that training sets are nested within it.
+        """
+        if not self.per_seed:
+            return self
+        order = stream(root_seed, "subset", seed).permutation(len(self.pool_labels))
+        return replace(self, pool_pixels=self.pool_pixels[order], pool_labels=self.pool_labels[order], per_seed=False)
+
     def train(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The first ``size`` samples of the pool: the clean training set of a run of this training size."""
+        if self.per_seed:
+            raise ValueError("every seed trains on samples of its own: ask of_seed for its split first")
         return self.scaling(self.pool_pixels[:size]), self.pool_labels[:size]
 
 
@@ -71,6 +88,7 @@ def split_arrays(
     pool: Mapping[str, int],
     test: Mapping[str, Any],
     standardised: bool = False,
+    subset_per_seed: bool = False,
 ) -> dict[str, np.ndarray]:
     """Choose the pool and the test samples.
 
@@ -81,10 +99,11 @@ def split_arrays(
         test: ``start`` and ``count`` of the test samples; ``of``: those of the dataset's test set, ``"test"``, as by
             default, or of the permuted training samples, ``"train"``, where they must lie beside the pool.
         standardised: whether inputs shall have mean 0 and standard deviation 1 over all pixels of the pool.
+        subset_per_seed: whether every seed shall train on samples of its own; see ``Split.of_seed``.
 
     Returns: The arrays that are written to the split's file: ``pool_pixels``, ``pool_labels``, ``pool_indices``
         (positions in the dataset), the same for ``test``, ``scale`` and ``classes``; where inputs are standardised also
-        ``mean`` and ``deviation``, of pixels / scale.
+        ``mean`` and ``deviation``, of pixels / scale; where every seed has its own samples ``subset_per_seed``, 1.
 
     Raises:
         InputError: more samples are asked for than there are, or some both to train on and to test on.
@@ -115,6 +134,8 @@ def split_arrays(
     if standardised:
         pixels = arrays["pool_pixels"]
         arrays |= {"mean": np.mean(pixels) / dataset.scale, "deviation": np.std(pixels) / dataset.scale}
+    if subset_per_seed:
+        arrays["subset_per_seed"] = np.array(1)
     return arrays
 
 
@@ -153,9 +174,10 @@ def data_card(
         found = np.bincount(labels, minlength=len(dataset.classes))
         return dict(zip(dataset.classes, (int(count) for count in found), strict=True))
 
-    inputs = f"pixels / {dataset.scale:g}, float32"
+    values = "values" if dataset.scale == 1 else f"pixels / {dataset.scale:g}"
+    inputs = f"{values}, float32"
     if "mean" in arrays:
-        inputs = f"(pixels / {dataset.scale:g} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
+        inputs = f"({values} − {arrays['mean']:.6f}) / {arrays['deviation']:.6f}, float32"
     test_order = "the dataset's own"
     if of_train:
         test_order = "the training samples', permuted as they are"
@@ -164,6 +186,7 @@ def data_card(
     elif dataset.sorted_test:
         test_order = f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.test_labels)})"
 
+    subsets = {"subsets": "of every seed: the pool permuted by its random stream subset"}
     return {
         "source": source,
         "title": dataset.title,
@@ -177,6 +200,7 @@ def data_card(
         "raw_files_compared_with_known_digests": dataset.verified,
         "permutation": f"numpy.random.RandomState({permutation_seed}).permutation({len(dataset.train_labels)})",
         "test_order": test_order,
+        **(subsets if "subset_per_seed" in arrays else {}),
         "pool": {"count": len(arrays["pool_labels"]), "class_counts": counts(arrays["pool_labels"])},
         "test": {"count": len(arrays["test_labels"]), "class_counts": counts(arrays["test_labels"])},
         "arrays_sha256": {
@@ -197,4 +221,5 @@ def read_split(path: Path) -> Split:
         test_labels=arrays["test_labels"],
         classes=int(arrays["classes"]),
         scaling=scaling,
+        per_seed="subset_per_seed" in arrays,
     )

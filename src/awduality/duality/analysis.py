@@ -48,7 +48,7 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Analysis:
-    """How networks are decomposed on one split; samples and pairs are prepared once."""
+    """How networks are decomposed on one split; samples and pairs are prepared once, or once per seed."""
 
     split: Split
     layers: Sequence[str]
@@ -60,6 +60,16 @@ class Analysis:
     _samples: dict[int | str, Samples] = field(default_factory=dict)  # by training size, and those to test
     _pairs: dict[tuple[int, Pairing], Pairs] = field(default_factory=dict)
     _bases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    _seeds: dict[int, Analysis] = field(default_factory=dict)  # where every seed has samples of its own
+
+    def of_seed(self, seed: int) -> Analysis:
+        """The same on what runs of this seed index see; see ``Split.of_seed``."""
+        if not self.split.per_seed:
+            return self
+        if seed not in self._seeds:
+            split = self.split.of_seed(self.root_seed, seed)
+            self._seeds[seed] = replace(self, split=split, _samples={}, _pairs={})
+        return self._seeds[seed]
 
     def network(
         self, run: str, seed: int, weights: Weights, train_size: int
@@ -76,6 +86,8 @@ class Analysis:
             A row per layer and pairing, and arrays named ``<run>/test_losses`` (of all test samples),
             ``<run>/<layer>/eigenvalues`` and ``<run>/<layer>/<pairing>/<array>``.
         """
+        if (here := self.of_seed(seed)) is not self:
+            return here.network(run, seed, weights, train_size)
         weight_norm = float(np.sqrt(sum(np.sum(np.square(w, dtype=np.float64)) for w in weights.values())))
         rows, arrays = [], {}
         for layer in self.layers:

@@ -57,6 +57,7 @@ def controls(
         A row per layer, null and draw (``COLUMNS``), and arrays ``<run>/<layer>/<null>/<draw>/<name>`` with names
         ``sigma_g``, ``c`` and ``contribution``: over the directions above the tolerance, by descending σ_g.
     """
+    analysis = analysis.of_seed(seed)
     rows: list[Row] = []
     arrays: dict[str, np.ndarray] = {}
     for layer in analysis.layers:

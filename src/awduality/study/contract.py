@@ -121,6 +121,7 @@ class Study:
     steps: Sequence[Step] = EXPERIMENT
     judged: Sequence[str] = ("runs",)  # tables that claims are judged from
     claims: str = ""  # the file of the claims; by default claims.yaml in the study's folder
+    subsets: bool = False  # whether every seed may train on samples of its own, as data.subset_per_seed asks
     sizes: Mapping[str, str] = field(default_factory=dict)  # size → config; by default <size>.yaml in its folder
     page: str = ""  # where its page is; by default README.md in its folder, if that has a template
     cost: Mapping[str, str] = field(default_factory=dict)  # size → how long it takes on two cores, as measured

@@ -182,6 +182,11 @@ class Jobs:
             found[key.rpartition(".")[2]] = place
         return {**found, "root_seed": self.config["root_seed"]}
 
+    def purposes(self, step: Step) -> list[str]:
+        """The full names of the random streams that every run of a step draws from."""
+        subsets = bool(step.purposes) and step.data and self.config["data"].get("subset_per_seed", False)
+        return [self.purpose(name) for name in (*step.purposes, *["/subset"] * subsets)]
+
     def purpose(self, name: str) -> str:
         """The full name of a random stream that a step declares: the study's own, or, after a slash, the library's."""
         return name.removeprefix("/") if name.startswith("/") else f"{self.name}/{name}"

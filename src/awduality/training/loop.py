@@ -34,7 +34,7 @@ def train(
     report: Callable[[int, str], None] = lambda _finished, _message: None,
     wide: bool | None = None,
 ) -> list[Solution]:
-    """Train all runs; those of one shape together, as one stack, or one by one if they have convolutions.
+    """Train all runs; those of one shape and on the same samples as one stack, or one by one if they have convolutions.
 
     Args:
         runs: what to train.
@@ -51,13 +51,17 @@ def train(
     """
     stacks: dict[tuple, list[Run]] = defaultdict(list)
     for run in runs:
-        stacks[tuple(run.settings[key] for key in ("batch_size", "train_size", "label_noise", "width"))].append(run)
+        shape = tuple(run.settings[key] for key in ("batch_size", "train_size", "label_noise", "width"))
+        stacks[*shape, run.seed if split.per_seed else None].append(run)  # a stack shares its samples
     stacked = partial(_train_stack, split=split, training=training, device=device, report=report)
     wide = device.type == "cuda" if wide is None else wide
     torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
     try:
         if training.convolutions:
-            return [train_convolutional(run, split, training, device, report) for run in runs]
+            return [
+                train_convolutional(run, split.of_seed(training.root_seed, run.seed), training, device, report)
+                for run in runs
+            ]
         with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
             solutions = {
                 solution.run.id: solution
@@ -204,7 +208,7 @@ def _train_stack(
     report: Callable[[int, str], None],
     wide: bool,
 ) -> list[Solution]:
-    stack = _Stack(runs, split, training, device, wide)
+    stack = _Stack(runs, split.of_seed(training.root_seed, runs[0].seed), training, device, wide)
     solutions: list[Solution] = []
     for epoch in itertools.count(1):
         ended = stack.epoch(epoch)

@@ -115,7 +115,7 @@ def test_the_card_counts_the_classes_and_digests_the_arrays():
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match="sources are digits, mnist, fashion_mnist"):
+    with pytest.raises(InputError, match="sources are digits, mnist1d, mnist, fashion_mnist"):
         load("cifar1000", tmp_path)
 
 
