@@ -28,6 +28,7 @@ _OPTIONS: Mapping[tuple[str, ...], Any] = {
     ("network", "convolutions"): [],
     ("network", "first_width"): None,
     ("training", "check_every"): None,
+    ("training", "loss"): "cross_entropy",
 }
 """Keys that a config may leave out, and their value then; a config stays the same when such a key is invented."""
 

@@ -22,6 +22,7 @@ def analysis_of(job: Job) -> Analysis:
         asked["root_seed"],
         asked["shuffles"],
         choose_device(auto="cpu"),
+        asked.get("loss", "cross_entropy"),
     )
 
 

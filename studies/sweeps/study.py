@@ -139,7 +139,7 @@ def group(_run: Run, experiments: Sequence[str]) -> str:
     return experiments[0]
 
 
-_ANALYSIS = ("layers", "geometry.sharp_directions", "geometry.shuffles")
+_ANALYSIS = ("layers", "geometry.sharp_directions", "geometry.shuffles", "training.loss?")
 
 STUDY = Study(
     paper=MAIN_PAPER,

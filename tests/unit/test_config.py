@@ -114,7 +114,7 @@ def test_no_folder_and_a_folder_that_is_null_are_the_same(default, schema):
 
 def test_options_that_are_left_out_or_null_leave_a_config_as_it_is(default, schema):
     data = {"test": {"of": "test"}, "folder": None, "subset_per_seed": False}
-    options = {"data": data, "training": {"check_every": None}}
+    options = {"data": data, "training": {"check_every": None, "loss": "cross_entropy"}}
     assert resolve(default, options, schema) == resolve(default, {}, schema)
 
 

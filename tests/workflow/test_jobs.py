@@ -55,6 +55,16 @@ def test_jobs_their_inputs_and_their_outputs_are_those_of_the_time_before_the_fr
     assert {job: files for job, files in found.items() if job in SINCE} == (SINCE if "learners" in config else {})
 
 
+def test_a_step_is_told_of_an_option_where_the_config_has_it_and_else_not():
+    plain, squared = ({**resolve_file(ROOT, "config/smoke.yaml")[0]} for _ in range(2))
+    squared["training"] = {**squared["training"], "loss": "mse"}
+    for config, wanted in ((plain, {}), (squared, {"loss": "mse"})):
+        jobs = Jobs.of(config)
+        told_of = jobs.asked(jobs.step("geometry"))
+        assert {key: value for key, value in told_of.items() if key == "loss"} == wanted
+        assert {"layers", "shuffles", "pairings", "root_seed"} <= told_of.keys()
+
+
 def told(output):
     """Record → inputs and outputs of its job, as Snakemake's own words of a dry run tell them."""
     found = {}

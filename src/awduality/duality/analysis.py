@@ -57,6 +57,7 @@ class Analysis:
     root_seed: int  # of the random numbers of the nulls
     shuffles: int  # draws of shuffled scalars
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    loss: str = "cross_entropy"  # a name of awduality.losses: the one that was minimised
     _samples: dict[int | str, Samples] = field(default_factory=dict)  # by training size, and those to test
     _pairs: dict[tuple[int, Pairing], Pairs] = field(default_factory=dict)
     _bases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class Analysis:
         return moments(found.projected @ self.random_basis(seed, found.projected.shape[1]), found.changes.secants)
 
     def _open(self, weights: Weights, layer: str, train_size: int) -> Opened:
-        probe = LayerProbe(from_weights(weights).to(self.device), layer)
+        probe = LayerProbe(from_weights(weights).to(self.device), layer, self.loss)
         train, test = self._see(probe, train_size), self._see(probe, "test")
         return Opened(probe, train, test, spectrum(layer_hessian(probe, train)))
 

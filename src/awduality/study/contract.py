@@ -71,7 +71,7 @@ class Step:
     """
 
     name: str
-    reads: Sequence[str] = ()  # keys of the study's section or of the config, dotted: its parameters, with root_seed
+    reads: Sequence[str] = ()  # keys of the section or config, dotted: its parameters, with root_seed; key?: if there
     after: Sequence[str] = ()  # earlier steps whose outputs it reads
     data: bool = False  # whether it reads the split
     each: Literal["shard", "study"] = "shard"

@@ -172,14 +172,19 @@ class Jobs:
         return sorted(path for step in self.per_study for path in self.made(step))
 
     def asked(self, step: Step) -> dict[str, Any]:
-        """What a step is told of the config: the keys that it reads, by their last part, and the root seed."""
+        """What a step is told of the config: the keys that it reads, by their last part, and the root seed.
+
+        A key that ends in ``?`` is an option: where the config leaves it out, the step is not told of it.
+        """
         found: dict[str, Any] = {}
         for key in step.reads:
             place: Any = self.config.get(self.name) if not self.study.keys else None
             place = place if isinstance(place, Mapping) and key.split(".")[0] in place else self.config
-            for part in key.split("."):
+            *sections, last = key.removesuffix("?").split(".")
+            for part in sections:
                 place = place[part]
-            found[key.rpartition(".")[2]] = place
+            if last in place or not key.endswith("?"):
+                found[last] = place[last]
         return {**found, "root_seed": self.config["root_seed"]}
 
     def purposes(self, step: Step) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from awduality.data.splits import Split
+from awduality.losses import mse
 from awduality.networks import network
 from awduality.runs import Run
 from awduality.training import schemes
@@ -39,10 +40,11 @@ def train_convolutional(
     )
     orders = schemes.batch_order(len(inputs), training.root_seed, run.seed)
     uniforms = schemes.dropout_uniforms(len(inputs), training.hidden_width(settings), training.root_seed, run.seed)
-    rate = float(settings["dropout"])
+    rate, kind = float(settings["dropout"]), training.loss
     checks, front = Checks(training, -(-len(inputs) // batch)), Front(training.target_loss)
     history = History()
     reason: StopReason | None = None
+    loss = float("nan")  # as long as nobody has looked
     epoch = steps = 0
     while reason is None:
         epoch += 1
@@ -50,25 +52,24 @@ def train_convolutional(
         drawn = torch.from_numpy(next(uniforms)).to(device).split(batch) if rate else None
         for place, index in enumerate(order.split(batch)):
             mask = None if drawn is None else schemes.dropout_mask(drawn[place], torch.tensor(rate, device=device))
-            _step(model, inputs[index], labels[index], mask, run, decaying=epoch <= training.weight_decay_epochs)
+            _step(model, inputs[index], labels[index], mask, run, epoch <= training.weight_decay_epochs, kind)
             steps += 1
             if not checks.due(steps):
                 continue
             writes = checks.writes(steps)
             if not writes:
-                hardest, _, _ = _evaluate(model, inputs[front.index], labels[front.index])
+                hardest, _, _ = _evaluate(model, inputs[front.index], labels[front.index], kind)
                 if front.excludes(torch.tensor([hardest])):
                     continue
-            loss, accuracy, losses = _evaluate(model, inputs[:clean], labels[:clean])
+            loss, accuracy, losses = _evaluate(model, inputs[:clean], labels[:clean], kind)
             front.renew(losses[None])
             past = [] if training.check_every else history.accuracies
             reason = training.stop_reason(loss, [*past, accuracy], steps)
             if writes or reason:
-                history.add(steps, [loss, accuracy, *_evaluate(model, test_inputs, test_labels)[:2]])
+                history.add(steps, [loss, accuracy, *_evaluate(model, test_inputs, test_labels, kind)[:2]])
             if reason:
                 break
-        reached = history.columns["train_loss"][-1]
-        report(int(reason is not None), f"run {run.id}: epoch {epoch}, training loss {reached:.3g}")
+        report(int(reason is not None), f"run {run.id}: epoch {epoch}, training loss {loss:.3g}")
     weights = [parameter.detach().cpu().numpy().copy() for parameter in model.parameters()]
     return Solution(run, reason, epoch, steps, weights, history.columns)
 
@@ -81,7 +82,9 @@ def _initial(run: Run, split: Split, training: Training) -> nn.Sequential:
     return model
 
 
-def _step(model: nn.Module, inputs: Tensor, labels: Tensor, mask: Tensor | None, run: Run, decaying: bool) -> None:
+def _step(
+    model: nn.Module, inputs: Tensor, labels: Tensor, mask: Tensor | None, run: Run, decaying: bool, kind: str
+) -> None:
     """One step of SGD: the decays shrink the weights that the gradient was taken at."""
     activity = inputs
     for name, layer in model.named_children():
@@ -89,7 +92,7 @@ def _step(model: nn.Module, inputs: Tensor, labels: Tensor, mask: Tensor | None,
         if mask is not None and name == "relu1":
             activity = activity * mask
     weights = list(model.parameters())
-    gradients = torch.autograd.grad(cross_entropy(activity, labels), weights)
+    gradients = torch.autograd.grad(_loss(activity, labels, kind, "mean"), weights)
     learning_rate, decay = run.settings["learning_rate"], run.settings["weight_decay"]
     with torch.no_grad():
         penalty = float(run.settings["l2"])
@@ -100,12 +103,19 @@ def _step(model: nn.Module, inputs: Tensor, labels: Tensor, mask: Tensor | None,
 
 
 @torch.no_grad()
-def _evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float, Tensor]:
-    """Mean cross-entropy, accuracy and the loss of every sample (N,), without dropout."""
+def _evaluate(model: nn.Module, inputs: Tensor, labels: Tensor, kind: str) -> tuple[float, float, Tensor]:
+    """Mean loss, accuracy and the loss of every sample (N,), without dropout."""
     loss, right, losses = 0.0, 0, []
     for x, y in zip(inputs.split(_EVALUATION_CHUNK), labels.split(_EVALUATION_CHUNK), strict=True):
         logits = model(x).double()
-        losses.append(cross_entropy(logits, y, reduction="none"))
-        loss += float(cross_entropy(logits, y, reduction="sum"))
+        losses.append(_loss(logits, y, kind, "none"))
+        loss += float(_loss(logits, y, kind, "sum"))
         right += int((logits.argmax(1) == y).sum())
     return loss / len(labels), right / len(labels), torch.cat(losses)
+
+
+def _loss(logits: Tensor, labels: Tensor, kind: str, reduction: str) -> Tensor:
+    if kind == "cross_entropy":
+        return cross_entropy(logits, labels, reduction=reduction)
+    losses = mse(logits, labels)
+    return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()

@@ -8,7 +8,7 @@ they are equal to the bit (with PyPI's wheels of NumPy and torch on x86, and lay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 
@@ -36,6 +36,7 @@ class Ensemble:
     dropout: Tensor  # (R, 1, 1)
     weight_decay: Tensor  # (R, 1, 1) of the unsquared norm
     l2: Tensor  # (R, 1, 1)
+    loss: str = field(default="cross_entropy", kw_only=True)  # or mse, against one-hot targets
 
     def __len__(self) -> int:
         return len(self.streams)
@@ -52,6 +53,7 @@ class Ensemble:
             [layer[index] for layer in self.weights],
             [self.streams[row] for row in rows],
             *(factor[index] for factor in (self.rate, self.dropout, self.weight_decay, self.l2)),
+            loss=self.loss,
         )
 
     def forward(
@@ -77,7 +79,7 @@ class Ensemble:
         return buffers, calls
 
     def evaluate(self, inputs: Tensor, labels: Tensor, losses: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy and accuracy of every run, without dropout.
+        """Mean loss and accuracy of every run, without dropout.
 
         Args:
             inputs: (N, n), the same for all runs.
@@ -95,9 +97,17 @@ class Ensemble:
             for call in calls:
                 call()
             logits = buffers[-1]
-            picked = log_softmax(logits, dim=1).gather(1, y.expand(len(self), 1, -1))
-            loss -= picked.sum((1, 2), dtype=torch.float64)
+            losses_here = self._losses(logits, y)
+            loss += losses_here.sum((1, 2), dtype=torch.float64)
             if each is not None:
-                torch.neg(picked[:, 0], out=each)
+                each.copy_(losses_here[:, 0])
             correct += (logits.mT.contiguous().argmax(2) == y).sum(1)  # over rows: ten times faster than over columns
         return loss / len(inputs), correct / len(inputs)
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of every run and sample, (R, 1, N), from logits (R, C, N)."""
+        labels = labels.expand(len(self), 1, -1)
+        if self.loss == "mse":
+            targets = torch.zeros_like(logits).scatter_(1, labels, 1.0)
+            return (logits - targets).square_().mean(1, keepdim=True)
+        return log_softmax(logits, dim=1).gather(1, labels).neg_()

@@ -113,7 +113,8 @@ def _initial_ensemble(
         schemes.initial_weights(shapes, run.settings["init_scale"], training.root_seed, run.seed) for run in runs
     ]
     weights = [torch.from_numpy(np.stack(layer)).to(device) for layer in zip(*initial, strict=True)]
-    return Ensemble(weights, streams, column("learning_rate"), column("dropout"), column("weight_decay"), column("l2"))
+    factors = (column(factor) for factor in ("learning_rate", "dropout", "weight_decay", "l2"))
+    return Ensemble(weights, streams, *factors, loss=training.loss)
 
 
 class _Stack:

@@ -33,6 +33,7 @@ class Training:
     weight_decay_epochs: int
     first_width: int | None = None
     convolutions: Sequence[int] = ()
+    loss: str = "cross_entropy"  # or mse: see awduality.losses
     check_every: int | None = None  # steps after which a run may end; by default it may after every epoch
 
     def hidden_width(self, settings: Settings) -> int:

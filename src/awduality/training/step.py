@@ -106,11 +106,11 @@ class Step:
     def _backward(self, hidden: list[Tensor], logits: Tensor, scale: Tensor) -> tuple[list[Tensor], list[Call]]:
         """The errors of all layers, times ``scale``, (R, outputs, B) each, and the calls that compute them."""
         weights = self._ensemble.weights
-        calls: list[Call] = [
-            partial(torch.softmax, logits, 1, out=logits),
-            partial(logits.sub_, self._targets),
-            partial(logits.mul_, scale),
-        ]
+        calls: list[Call] = [partial(logits.sub_, self._targets), partial(logits.mul_, scale)]
+        if self._ensemble.loss == "cross_entropy":  # its derivative is p − t
+            calls.insert(0, partial(torch.softmax, logits, 1, out=logits))
+        else:  # that of the mean over C components of (f − t)² is 2/C·(f − t)
+            calls[1] = partial(logits.mul_, scale * (2 / logits.shape[1]))
         errors = [logits]
         for layer in range(len(weights) - 1, 0, -1):
             active = hidden[layer - 1]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from awduality import decompose
 from awduality.duality.analysis import Analysis
@@ -32,6 +33,20 @@ def test_a_row_per_layer_and_pairing_with_the_numbers_of_decompose(digits, weigh
     assert row["pairs"] + row["dropped"] == 100
     assert np.array_equal(arrays["abc/fc3/test_to_train/sigma_g"], direct.sigma_g)
     assert np.array_equal(arrays["abc/fc3/eigenvalues"], direct.eigenvalues)
+
+
+def test_the_numbers_are_of_the_loss_that_was_minimised(digits, weights):
+    analysis = Analysis(digits, ["fc2"], ["test_to_train"], 10, root_seed=1, shuffles=3, loss="mse")
+    ((row,), arrays) = analysis.network("abc", 0, weights, 200)
+    test = (digits.test_inputs, digits.test_labels)
+    direct = decompose(from_weights(weights), "fc2", digits.train(200), test, loss="mse")
+    assert (row["gap"], row["estimate"], row["trace"]) == (direct.gap, direct.estimate, direct.trace)
+    with torch.no_grad():
+        model = from_weights(weights).double()
+        outputs = [model(torch.from_numpy(inputs).double()).numpy() for inputs, _ in (digits.train(200), test)]
+    train, tested = outputs[0] - np.eye(10)[digits.train(200)[1]], outputs[1] - np.eye(10)[digits.test_labels]
+    assert np.allclose(arrays["abc/test_losses"], np.square(tested).mean(1), rtol=1e-12)
+    assert row["gap"] == pytest.approx(np.square(tested).mean() - np.square(train).mean(), rel=1e-10)
 
 
 def test_the_rank_counts_eigenvalues_above_the_tolerance(digits, weights):

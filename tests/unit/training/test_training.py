@@ -68,6 +68,8 @@ def plainly_trained(run: Run, split, training: Training):
                 if name == "relu1":  # the first fully connected hidden layer
                     hidden = hidden * (noise >= settings["dropout"]) / (1 - settings["dropout"])
             loss = nn.functional.cross_entropy(hidden, y[batch])
+            if training.loss == "mse":
+                loss = nn.MSELoss()(hidden, torch.eye(split.classes)[y[batch]])
             if settings["weight_decay"] and epoch <= training.weight_decay_epochs:
                 norm = torch.cat([p.flatten() for p in network.parameters()]).norm()
                 loss = loss + settings["weight_decay"] * norm
@@ -116,6 +118,34 @@ def test_stacked_training_equals_separate_modules_when_the_first_width_differs(d
     assert difference(solution.weights, plainly_trained(solution.run, digits, training)) < 1e-5
 
 
+@pytest.mark.parametrize("factor", ["batch_size", "learning_rate", "weight_decay", "dropout", "label_noise"])
+@pytest.mark.parametrize("convolutions", [[], [4, 5]], ids=["stacked", "convolutional"])
+def test_training_on_the_squared_error_equals_separate_modules_under_sgd(digits, factor, convolutions):
+    training = replace(TRAINING, loss="mse", hidden_layers=1 if convolutions else 2, convolutions=convolutions)
+    for solution in train(list(expand(DEFAULTS, factor, SCHEMES[factor], [0, 2])), digits, training, CPU):
+        assert difference(solution.weights, plainly_trained(solution.run, digits, training)) < 1e-5
+
+
+@pytest.mark.parametrize("convolutions", [[], [4, 5]], ids=["stacked", "convolutional"])
+def test_the_squared_error_of_the_history_is_that_of_the_final_weights(digits, convolutions):
+    training = replace(TRAINING, loss="mse", hidden_layers=1 if convolutions else 2, convolutions=convolutions)
+    (solution,) = train(list(expand(DEFAULTS, "label_noise", [0.3], [1])), digits, training, CPU)
+    model = network_of(training.shapes(solution.run.settings, digits)).double()
+    for parameter, matrix in zip(model.parameters(), solution.weights, strict=True):
+        parameter.data = torch.from_numpy(matrix).double()
+    for part, (x, y) in {"train": digits.train(100), "test": digits.test}.items():
+        outputs, targets = model(torch.from_numpy(x).double()), torch.eye(10).double()[torch.from_numpy(y)]
+        assert solution.history[f"{part}_loss"][-1] == pytest.approx(nn.MSELoss()(outputs, targets).item(), rel=1e-6)
+        assert solution.history[f"{part}_accuracy"][-1] == pytest.approx((outputs.argmax(1).numpy() == y).mean())
+
+
+def test_a_run_on_the_squared_error_alone_equals_the_same_run_in_a_stack_to_the_bit(digits):
+    training = replace(TRAINING, loss="mse", target_loss=0.06, target_accuracy=0.5, check_every=7)
+    runs = list(expand(DEFAULTS, "learning_rate", [0.1, 0.3], [0, 1]))
+    for run, solution in zip(runs, train(runs, digits, training, CPU), strict=True):
+        assert_equal_to_the_bit(solution, train([run], digits, training, CPU)[0])
+
+
 CONVOLUTIONAL = replace(TRAINING, hidden_layers=1, convolutions=[4, 5])
 
 
@@ -125,6 +155,12 @@ def test_convolutional_training_equals_separate_modules_under_sgd(digits, factor
         assert [w.ndim for w in solution.weights] == [4, 4, 2, 2]
         assert all(w.flags.c_contiguous for w in solution.weights)
         assert difference(solution.weights, plainly_trained(solution.run, digits, CONVOLUTIONAL)) < 1e-5
+
+
+def test_convolutional_runs_may_be_looked_at_less_often_than_after_every_epoch(digits):
+    rarely = replace(CONVOLUTIONAL, check_every=25)  # an epoch has 10 steps
+    (solution,) = train(list(expand(DEFAULTS, "learning_rate", [0.1], [0])), digits, rarely, CPU)
+    assert solution.history["step"].tolist() == [25, 50, 75, 100]
 
 
 def test_a_convolutional_run_does_not_depend_on_the_others(digits):
