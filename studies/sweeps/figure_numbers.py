@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from awduality.duality import controls, summary
+from awduality.duality.temperature import TEMPERED_COLUMNS
 from awduality.study.tables import Results, Rows, table_step
 from studies.sweeps import numbers
 from studies.sweeps.null_numbers import null_curve_rows, null_run_rows, read_nulls
@@ -20,7 +21,8 @@ COLUMNS = {
     "directions": _columns(["value", "n"], "sigma_g", "sigma_w_cumulative", "c", "eigenvalue"),
     "training": ["value", "seed", "steps", "train_loss", "test_loss"],
     "runs": [*LABELS, "run", "factor", "seed", "ended", *FACTORS, "train_loss", "test_error"]
-    + [name for name in (*summary.COLUMNS, *summary.NULL_COLUMNS) if name not in ("run", *LABELS)],
+    + [name for name in (*summary.COLUMNS, *summary.NULL_COLUMNS) if name not in ("run", *LABELS)]
+    + ["error_gap", *TEMPERED_COLUMNS],
     "duality-pairs": ["run", "test_loss", "dual_loss"],
     "null-curves": [*LABELS, "null", "curve", "n", "mean", "low", "high", "curves"],
     "null-runs": [*controls.COLUMNS],

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from awduality.device import choose_device
 from awduality.duality.analysis import Analysis
 from awduality.duality.summary import COLUMNS, NULL_COLUMNS
+from awduality.duality.temperature import TEMPERED_COLUMNS
 from awduality.study.step import Job, Outcome, arrays_of, each_run
 
 
@@ -41,4 +42,4 @@ def run(job: Job) -> Iterator[Outcome]:
 
 
 if __name__ == "__main__":
-    each_run(run, [*COLUMNS, *NULL_COLUMNS])
+    each_run(run, [*COLUMNS, *NULL_COLUMNS, *TEMPERED_COLUMNS])

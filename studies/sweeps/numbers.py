@@ -188,6 +188,7 @@ def run_rows(results: Results) -> list[Row]:
             row |= {"factor": factor, "seed": entry["seed"], "ended": entry["ended"]}
             row |= {name: FACTORS[name].kind(entry[name]) for name in FACTORS}
             row |= {name: entry[name] for name in ("train_loss", "test_error")}
+            row["error_gap"] = entry["test_error"] - entry["train_error"]
             rows.append(row | (of_layer.loc[run].to_dict() if run in of_layer.index else {}))
     return rows
 

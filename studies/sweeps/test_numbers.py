@@ -38,6 +38,7 @@ def run(name, shard, experiments, learning_rate, width, seed, ended, gap):
         "epochs": 4,
         "steps": 40,
         "train_loss": 1e-3,
+        "train_error": 0.01,
         "test_error": 0.05,
         **geometry,
     }
@@ -156,6 +157,7 @@ def test_a_row_per_run_and_pairing_names_its_factor_and_settings(results):
     assert (first["w0"]["factor"], first["w0"]["width"], first["w0"]["learning_rate"]) == ("width", 60, 0.1)
     assert (first["l0"]["sigma_g_total"], first["l0"]["sigma_w_total"]) == (10.0, 20.0)
     assert first["l0"]["ended"] == "converged"
+    assert first["l0"]["error_gap"] == pytest.approx(0.04)
     assert first["l0"]["layer"] == "fc2"
     assert rows[7 + 2]["gap"] == first["l0"]["gap"] / 2
 

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from awduality.duality import controls, summary
+from awduality.duality.temperature import TEMPERED_COLUMNS
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json
 from awduality.files import read_table as rows
@@ -90,7 +91,7 @@ def train(folder, *names, out=None):
 
 def geometry(folder, name):
     split, before = folder / "data/digits.safetensors", {"train": folder / "runs"}
-    columns = [*summary.COLUMNS, *summary.NULL_COLUMNS]
+    columns = [*summary.COLUMNS, *summary.NULL_COLUMNS, *TEMPERED_COLUMNS]
     shard_step("sweeps", "geometry", folder / "geometry", {name: shard(name)}, ANALYSIS, split, before, columns)
 
 

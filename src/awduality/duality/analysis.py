@@ -19,6 +19,7 @@ from awduality.duality.dual_weights import other_dual
 from awduality.duality.nulls import Weights, balanced, null_stream, random_basis, shuffled_scalars
 from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
 from awduality.duality.summary import BALANCED, SPECTRUM, Row, spectrum_numbers, summary
+from awduality.duality.temperature import tempered_numbers
 from awduality.networks import from_weights
 from awduality.probe import LayerProbe, Samples, Seen
 
@@ -103,7 +104,8 @@ class Analysis:
                     row |= self._nulls(seed, found) | self._balanced(weights, layer, train_size)
                 rows.append(row)
                 arrays |= {f"{run}/{layer}/{pairing}/{name}": getattr(found.result, name) for name in KEPT}
-        return rows, arrays
+        numbers = self._tempered(weights, train_size)
+        return [row | numbers for row in rows], arrays
 
     def analyse(self, weights: Weights, layer: str, train_size: int) -> Analysed:
         """Decompose one layer for the first pairing."""
@@ -160,6 +162,13 @@ class Analysis:
             "basis_error": abs(rotated.estimate - found.result.estimate),
         }
         return row | _other_dual(found)
+
+    def _tempered(self, weights: Weights, train_size: int) -> Row:
+        """Of the whole network; nothing where outputs are no logits. Samples have been prepared."""
+        if self.loss != "cross_entropy":
+            return {}
+        model = from_weights(weights).to(self.device)
+        return {**tempered_numbers(model, self._samples[train_size], self._samples["test"])}
 
     def _balanced(self, weights: Weights, layer: str, train_size: int) -> Row:
         row = self._summary(self.analyse(balanced(weights), layer, train_size))

@@ -12,6 +12,7 @@ from awduality.claims.catalogue import Quantity, read_claims
 from awduality.claims.judge import kinds_of
 from awduality.duality import controls
 from awduality.duality.summary import COLUMNS, NULL_COLUMNS
+from awduality.duality.temperature import TEMPERED_COLUMNS
 from awduality.errors import InputError
 from studies.sweeps.study import FACTORS
 
@@ -25,7 +26,8 @@ WRITTEN = {
         *(f"{name}_reversed" for name in COLUMNS),
         *NULL_COLUMNS,
         *FACTORS,
-        *("train_loss", "test_error"),
+        *("train_loss", "test_error", "error_gap"),
+        *TEMPERED_COLUMNS,
     },
     "null-runs": set(controls.COLUMNS),
 }

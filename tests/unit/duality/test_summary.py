@@ -5,6 +5,7 @@ import torch
 from awduality import decompose
 from awduality.duality.analysis import Analysis
 from awduality.duality.summary import COLUMNS, NULL_COLUMNS, summary
+from awduality.duality.temperature import TEMPERED_COLUMNS
 from awduality.networks import from_weights
 
 
@@ -23,8 +24,8 @@ def test_a_row_per_layer_and_pairing_with_the_numbers_of_decompose(digits, weigh
     ]
     direct = decompose(from_weights(weights), "fc3", digits.train(200), (digits.test_inputs, digits.test_labels))
     row = rows[2]
-    assert set(row) == {*COLUMNS, *NULL_COLUMNS}
-    assert set(rows[3]) == set(COLUMNS)  # nulls for the first pairing only
+    assert set(row) == {*COLUMNS, *NULL_COLUMNS, *TEMPERED_COLUMNS}
+    assert set(rows[3]) == {*COLUMNS, *TEMPERED_COLUMNS}  # nulls for the first pairing only
     assert row["estimate"] == direct.estimate
     assert row["sharp_part"] + row["flat_part"] + row["mean_term"] == pytest.approx(row["estimate"])
     assert row["layer_norm"] == pytest.approx(np.linalg.norm(weights["fc3"]))
