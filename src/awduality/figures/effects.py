@@ -72,9 +72,7 @@ def draw_effects(claims: Sequence[Claim]) -> Figure:
         letter(axes, text)
     handles = [
         Line2D([], [], color="black", marker="o", label="effect, 95% interval"),
-        Line2D(
-            [], [], color=_NULL, marker="|", linewidth=3, alpha=0.4, label="null or control, 95% interval"
-        ),
+        Line2D([], [], color=_NULL, marker="|", linewidth=3, alpha=0.4, label="null or control, 95% interval"),
         *legend_handles({row["verdict"] for rows in shown.values() for row in rows}),
     ]
     figure.legend(

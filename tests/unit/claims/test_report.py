@@ -128,14 +128,14 @@ def test_what_is_inconclusive_is_shown_with_its_interval_and_p_value_everywhere(
     shown = "+0.500 [−0.100, +1.100], adjusted p 0.300"
     assert undecided.found("means") == shown
     assert f"| inconclusive<br>{shown} |" in claims_table({"digits": undecided})
-    assert f"inconclusive: {shown}" in paper_table({"digits": undecided}, {})
+    assert f"inconclusive: {shown}" in paper_table({"digits": undecided}, {}, "digits")
     assert f"{shown} · |" in side_by_side({"digits": undecided})
     assert grid_table(undecided).splitlines()[2] == f"| Initial scale | +0.500 ✓ | {shown} · | 2 of 12 |"
 
 
 def test_what_is_decided_is_shown_without_its_p_value(verdicts):
     assert verdicts.found("means") == verdicts.effect("means")
-    assert "adjusted" not in claims_table({"digits": verdicts}) + paper_table({"digits": verdicts}, {})
+    assert "adjusted" not in claims_table({"digits": verdicts}) + paper_table({"digits": verdicts}, {}, "digits")
 
 
 def test_the_median_stands_beside_a_mean_that_a_single_run_may_move(verdicts):
