@@ -22,6 +22,9 @@ CONFIGS: Mapping[str, str] = {
 CONFIRMED = "mnist-final"
 """The one whose effects are shown."""
 
+CAUSES: Mapping[str, str] = {"cause": "cause", "cause_mnist": "cause-mnist"}
+"""What the templates call the experiments that move one determinant at a time → their configs."""
+
 OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
 """Those that docs/replication.md speaks of besides."""
 
