@@ -54,14 +54,9 @@ def words_of_the_replication(root: Path) -> dict[str, Any]:
     mlp, cnn, confirm = (Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
     named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
     settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
-    return named | {
-        "mlp": mlp,
-        "cnn": cnn,
-        "verdicts": verdicts,
-        "layers": layers,
-        "settings": settings,
-        "report": report,
-    }
+    named |= {"mlp": mlp, "cnn": cnn, "verdicts": verdicts, "layers": layers}
+    named |= {name: Verdicts.read(root / "figures" / folder) for name, folder in CAUSES.items()}
+    return {**named, "settings": settings, "report": report}
 
 
 def readme(root: Path, words: Mapping[str, Any], studies: Mapping[str, Verdicts]) -> str:
