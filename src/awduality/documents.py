@@ -22,8 +22,13 @@ CONFIGS: Mapping[str, str] = {
 CONFIRMED = "mnist-final"
 """The one whose effects are shown."""
 
-CAUSES: Mapping[str, str] = {"cause": "cause", "cause_mnist": "cause-mnist"}
-"""What the templates call the experiments that move one determinant at a time → their configs."""
+HARDER: Mapping[str, str] = {
+    "cause": "cause",
+    "cause_mnist": "cause-mnist",
+    "drawn_mnist": "random_design-mnist",
+    "noise": "landscape_noise",
+}
+"""What the templates call the configs of the studies that test the main paper harder."""
 
 OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
 """Those that docs/replication.md speaks of besides."""
@@ -55,7 +60,7 @@ def words_of_the_replication(root: Path) -> dict[str, Any]:
     named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
     settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
     named |= {"mlp": mlp, "cnn": cnn, "verdicts": verdicts, "layers": layers}
-    named |= {name: Verdicts.read(root / "figures" / folder) for name, folder in CAUSES.items()}
+    named |= {name: Verdicts.read(root / "figures" / folder) for name, folder in HARDER.items()}
     return {**named, "settings": settings, "report": report}
 
 
