@@ -81,7 +81,7 @@ def test_with_a_config_there_are_the_jobs_of_its_study_alone(tree, snakemake):
 
 def test_the_target_figures_asks_for_every_figure(tree, snakemake):
     output = snakemake(tree, "figures", "--dry-run").stdout
-    assert jobs(output)["draw"] == 16
+    assert jobs(output)["draw"] == 17
 
 
 def test_a_job_runs_the_environments_own_python(tree, snakemake):
@@ -156,7 +156,7 @@ def test_an_overlay_is_laid_over_the_default_without_its_sweeps(tree, snakemake)
     (tree / "mine.yaml").write_text("name: mine\nsweeps: {width: [10, 20]}")
     counts = jobs(snakemake(tree, "--dry-run", "--configfile", "mine.yaml").stdout)
     assert counts["train"] == 2  # the baseline and one sweep
-    assert counts["draw"] == 8
+    assert counts["draw"] == 9
 
 
 @pytest.mark.parametrize("name", COMMITTED)

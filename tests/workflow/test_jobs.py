@@ -6,6 +6,7 @@ import re
 import pytest
 
 from awduality.config import resolve_file
+from awduality.study.discovery import study_of
 from awduality.study.jobs import CLAIMS_SCHEMA, Jobs
 from tests.conftest import ROOT
 from tests.settings import SHIPPED
@@ -14,8 +15,15 @@ GOLDEN = json.loads((ROOT / "tests/workflow/golden_jobs.json").read_text())
 """Config → job → the files that it reads and writes, but for code, schema and its own record, from a dry run of all
 jobs in the last version that had rules of its own for every kind of config; R/ are its results, F/ its figures."""
 
-SINCE = {"determinants": [["F/runs.csv"], ["F/determinants.csv"]]}
-"""Jobs that studies of learners have had since: the common table of determinants."""
+SINCE = {
+    "learners": {"determinants": [["F/runs.csv"], ["F/determinants.csv"]]},
+    "sweeps": {
+        "draw-summary": [["F/claims.json", "F/null-curves.csv", "F/runs.csv"], ["F/summary.png", "F/summary.svg"]],
+    },
+}
+"""Study → jobs that it has had since: the common table of determinants, the figure of the test."""
+
+NEW = {name for jobs in SINCE.values() for name in jobs}
 
 
 def described(config):
@@ -33,11 +41,11 @@ def shortened(path, jobs):
 
 
 def as_before(jobs):
-    """Jobs without what has come since: the config among the inputs of figure numbers, the table of determinants."""
-    found = {name: [list(inputs), outputs] for name, (inputs, outputs) in jobs.items() if name not in SINCE}
+    """Jobs without what has come since, and without the config among the inputs of figure numbers."""
+    found = {name: [list(inputs), outputs] for name, (inputs, outputs) in jobs.items() if name not in NEW}
     for name in {"figure_numbers"} & found.keys():
         found[name][0].remove("R/config.json")
-    for name in SINCE.keys() & jobs.keys():
+    for name in NEW & jobs.keys():
         for closing in ("provenance", "seal"):
             found[closing][0].remove(f"R/records/{name}.json")
     return found
@@ -52,7 +60,7 @@ def test_jobs_their_inputs_and_their_outputs_are_those_of_the_time_before_the_fr
     config, _ = resolve_file(ROOT, f"config/{name}.yaml")
     found = described(config)
     assert as_before(found) == GOLDEN[name]
-    assert {job: files for job, files in found.items() if job in SINCE} == (SINCE if "learners" in config else {})
+    assert {job: files for job, files in found.items() if job in NEW} == SINCE[study_of(config)]
 
 
 def test_a_step_is_told_of_an_option_where_the_config_has_it_and_else_not():
