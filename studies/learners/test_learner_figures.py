@@ -72,7 +72,7 @@ def surface():
 def claim(name, estimate, half, scale="log", null=(None, None), verdict="supported"):
     interval = [estimate - half, estimate + half]
     texts = {"id": name, "statement": f"Statement of {name}.", "layer": "fc2", "config": "study", "dataset": "digits"}
-    found = {"estimate": estimate, "interval": interval, "null_value": null[0], "null_interval": null[1]}
+    found = {"estimate": estimate, "interval": interval, "null": None, "null_value": null[0], "null_interval": null[1]}
     return texts | found | {"scale": scale, "verdict": verdict, "expected": "-", "identity": False, "n": 5}
 
 
