@@ -25,6 +25,7 @@ CONFIRMED = "mnist-final"
 HARDER: Mapping[str, str] = {
     "cause": "cause",
     "cause_mnist": "cause-mnist",
+    "drawn": "random_design",
     "drawn_mnist": "random_design-mnist",
     "noise": "landscape_noise",
 }
