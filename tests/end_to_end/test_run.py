@@ -60,7 +60,17 @@ def test_the_run_leaves_every_result_and_figure_and_nothing_else(finished):
     expected |= {f"figures/smoke/{table}.csv" for table in tables}
     expected |= {f"results/smoke/nulls/baseline-{block}.{kind}" for block in (0, 1) for kind in ("csv", "safetensors")}
     expected |= {"results/smoke/claims.json", "figures/smoke/claims.json"}
-    figures = ["batch_size", "label_noise", "codeterminants", "duality", "estimate", "nulls", "predictors", "size"]
+    figures = [
+        "batch_size",
+        "label_noise",
+        "codeterminants",
+        "duality",
+        "estimate",
+        "nulls",
+        "predictors",
+        "size",
+        "summary",
+    ]
     figures += ["verdicts"]  # layers are compared where there are several
     expected |= {f"figures/smoke/{figure}.{suffix}" for figure in figures for suffix in ("svg", "png")}
     expected |= {"figures/smoke/origin.json", "figures/smoke/provenance.json"}
@@ -77,7 +87,7 @@ def test_a_second_run_has_nothing_to_do(rerun):
 
 def test_every_step_logs_its_own_command_line(finished):
     logs = list((finished / "logs").rglob("*.log"))
-    assert len(logs) == 2 + 6 + 6 + 2 + 1 + 1 + 9 + 3
+    assert len(logs) == 2 + 6 + 6 + 2 + 1 + 1 + 10 + 3
     for log in logs:
         (step,) = {*re.findall(r"python (?:scripts/|-m studies\.sweeps\.)(\w+)", log.read_text())}
         assert step == log.relative_to(finished / "logs/smoke").parts[0].removesuffix(".log")

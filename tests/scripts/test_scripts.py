@@ -215,7 +215,7 @@ def draw(results, figure, target):
 
 
 def test_there_is_a_figure_of_the_sweep_and_one_of_every_kind_over_all_runs():
-    overview = {"codeterminants", "duality", "estimate", "layers", "nulls", "predictors", "size", "verdicts"}
+    overview = {"codeterminants", "duality", "estimate", "layers", "nulls", "predictors", "size", "summary", "verdicts"}
     assert {name: drawn.function for name, drawn in FIGURES.items()} == {
         "learning_rate": "factor",
         **{name: name for name in overview},
