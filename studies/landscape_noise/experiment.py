@@ -13,6 +13,7 @@ from awduality.duality.pairing import Pairs, nearest_pairs
 from awduality.networks import weight_shapes
 from awduality.runs import Run
 from awduality.study.step import Job, Outcome, each_run
+from awduality.training.arithmetic import training_arithmetic
 from awduality.training.multilearner import LearnerTraining, batches
 from awduality.training.population import arrays_of, population
 from studies.landscape_noise.arms import AVERAGED, SSGD, STAR, Arm, Arms, Common, started
@@ -72,12 +73,8 @@ def run(job: Job) -> Iterator[Outcome]:
         arms = started(list(runs), common, seed, job.stream("noise", first), job.stream("turns", first))
         looks = Looks(asked["looks"], (inputs, labels))
         orders = batches(asked["train_size"], asked["total_batch"], asked["root_seed"], seed)
-        torch.set_flush_denormal(True)
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # an arm may diverge
-                found = follow(list(runs), arms, (inputs, labels), ends, orders, looks)
-        finally:
-            torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
+        with training_arithmetic():
+            found = follow(list(runs), arms, (inputs, labels), ends, orders, looks)
         for arm, one in runs.items():
             yield outcome(job, one, found[arm], looks.rows.get(arm, []), training, pairs)
             job.progress(1)

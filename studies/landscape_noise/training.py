@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from awduality.training.population import population
-from awduality.training.run import StopReason
+from awduality.training.run import StopReason, why_ended
 from studies.landscape_noise.arms import Arm, Arms, trained_for
 
 COURSE = ("step", "train_loss", "spread")
@@ -72,7 +72,7 @@ def follow(
         for arm, loss in zip(going, losses.tolist(), strict=True):
             one = found[arm]
             one.course.append((step, loss, spread.get(arm, 0.0)))
-            one.ended = _ended(loss, step, ends)
+            one.ended = why_ended(loss, loss <= ends.target_loss, step, ends.steps)
             if one.ended is not None:
                 one.step, one.weights = step, weights[arm].clone()
         needed = trained_for([arm for arm in going if found[arm].ended is None])
@@ -81,11 +81,3 @@ def follow(
         if len(needed) < len(arms.arms):
             arms.keep([arm for arm in arms.arms if arm in needed])
     return found
-
-
-def _ended(loss: float, step: int, ends: Ends) -> StopReason | None:
-    if not np.isfinite(loss):
-        return "diverged"
-    if loss <= ends.target_loss:
-        return "converged"
-    return "budget" if step == ends.steps else None

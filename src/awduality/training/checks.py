@@ -47,18 +47,22 @@ class Front:
 
     Args:
         target: the loss that the mean over all samples must fall below.
+        samples: their number; until all have been evaluated once, the first of them are taken.
     """
 
-    def __init__(self, target: float) -> None:
-        self._target = target
-        self.index = torch.zeros(0, dtype=torch.long)  # (F,) positions among all samples
-        self._samples = 0
+    def __init__(self, target: float, samples: int) -> None:
+        self._target, self._samples = target, samples
+        self.index = torch.arange(min(_FRONT, samples))  # (F,) positions among all samples
 
     def renew(self, losses: Tensor) -> None:
         """Choose the samples anew, from the losses of all (R, N) of R runs."""
-        self._samples = losses.shape[1]
         hardest = losses.amax(0).nan_to_num(posinf=torch.finfo(losses.dtype).max)
-        self.index = hardest.topk(min(_FRONT, self._samples)).indices
+        self.index = hardest.topk(len(self.index)).indices
+
+    def of(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and labels of these samples, among those of all."""
+        index = self.index.to(inputs.device)
+        return inputs[index], labels[index]
 
     def excludes(self, mean_losses: Tensor) -> bool:
         """Whether no run can have reached the target; ``mean_losses`` (R,) are means over the samples of the front.

@@ -41,7 +41,7 @@ def train_convolutional(
     orders = schemes.batch_order(len(inputs), training.root_seed, run.seed)
     uniforms = schemes.dropout_uniforms(len(inputs), training.hidden_width(settings), training.root_seed, run.seed)
     rate, kind = float(settings["dropout"]), training.loss
-    checks, front = Checks(training, -(-len(inputs) // batch)), Front(training.target_loss)
+    checks, front = Checks(training, -(-len(inputs) // batch)), Front(training.target_loss, clean)
     history = History()
     reason: StopReason | None = None
     loss = float("nan")  # as long as nobody has looked
@@ -58,7 +58,7 @@ def train_convolutional(
                 continue
             writes = checks.writes(steps)
             if not writes:
-                hardest, _, _ = _evaluate(model, inputs[front.index], labels[front.index], kind)
+                hardest, _, _ = _evaluate(model, *front.of(inputs, labels), kind)
                 if front.excludes(torch.tensor([hardest])):
                     continue
             loss, accuracy, losses = _evaluate(model, inputs[:clean], labels[:clean], kind)

@@ -22,6 +22,7 @@ from awduality.errors import InputError
 from awduality.learners import ALGORITHMS, SETTINGS, canonical_settings
 from awduality.runs import Run, Settings
 from awduality.streams import stream
+from awduality.training.arithmetic import training_arithmetic
 from awduality.training.group import Group
 from awduality.training.mixing import exchanges
 from awduality.training.multilearner import Samples, batches, sample_shares, shard_sizes, shares_of
@@ -88,19 +89,15 @@ def train_learner(
         watch: called in process 0, for which the others wait.
     """
     learner = _Learner(run, root_seed, networks, initial, len(train[0]), group)
-    torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
-            for step in range(1, run.settings["steps"] + 1):
-                learner.step(*train)
-                if every and step % every == 0:
-                    mean = group.mean(learner.row)
-                    if group.rank == 0:
-                        watch(step, mean)
-            mean = group.mean(learner.row)
-            spread = group.mean((learner.row - mean).double().square().sum())
-    finally:
-        torch.set_flush_denormal(False)
+    with training_arithmetic():
+        for step in range(1, run.settings["steps"] + 1):
+            learner.step(*train)
+            if every and step % every == 0:
+                mean = group.mean(learner.row)
+                if group.rank == 0:
+                    watch(step, mean)
+        mean = group.mean(learner.row)
+        spread = group.mean((learner.row - mean).double().square().sum())
     return Learned(mean, float(spread), learner.row)
 
 

@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 from awduality.data.splits import Split
 from awduality.runs import Run, Settings
 from awduality.training import schemes
+from awduality.training.arithmetic import training_arithmetic
 from awduality.training.checks import Checks, Front
 from awduality.training.convolutional import train_convolutional
 from awduality.training.ensemble import Ensemble
@@ -55,21 +56,17 @@ def train(
         stacks[*shape, run.seed if split.per_seed else None].append(run)  # a stack shares its samples
     stacked = partial(_train_stack, split=split, training=training, device=device, report=report)
     wide = device.type == "cuda" if wide is None else wide
-    torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
-    try:
+    with training_arithmetic():
         if training.convolutions:
             return [
                 train_convolutional(run, split.of_seed(training.root_seed, run.seed), training, device, report)
                 for run in runs
             ]
-        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
-            solutions = {
-                solution.run.id: solution
-                for stack in stacks.values()
-                for solution in stacked(sorted(stack, key=lambda run: run.seed), wide=wide)
-            }
-    finally:
-        torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
+        solutions = {
+            solution.run.id: solution
+            for stack in stacks.values()
+            for solution in stacked(sorted(stack, key=lambda run: run.seed), wide=wide)
+        }
     return [solutions[run.id] for run in runs]
 
 
@@ -133,7 +130,7 @@ class _Stack:
         self._histories = [History() for _ in runs]
         self._hold(_initial_ensemble(runs, [seeds.index(run.seed) for run in runs], split, training, device))
         self._checks = Checks(training, -(-samples // self._batch))
-        self._front = Front(training.target_loss)
+        self._front = Front(training.target_loss, len(self._data.clean_labels))
         self._step = 0
         self.going = set(self._stacked)  # those that still train
 
@@ -165,16 +162,18 @@ class _Stack:
         here = [(place, row) for place, row in enumerate(self._stacked) if row in self.going]
         writes = self._checks.writes(step)
         if not writes:
-            hardest, _ = ensemble.evaluate(data.inputs[self._front.index], data.clean_labels[self._front.index])
+            hardest, _ = ensemble.evaluate(*self._front.of(data.clean_inputs, data.clean_labels))
             if self._front.excludes(hardest[[place for place, _ in here]]):
                 return []
-        losses = torch.empty(len(ensemble), len(data.clean_labels), device=data.inputs.device)
+        by_steps = self._training.check_every is not None
+        losses = data.inputs.new_empty(len(ensemble), len(data.clean_labels)) if by_steps else None
         trained = torch.stack(ensemble.evaluate(data.clean_inputs, data.clean_labels, losses), 1).cpu().numpy()
-        self._front.renew(losses)
+        if losses is not None:
+            self._front.renew(losses)
         ends: dict[int, StopReason] = {}
         for place, row in here:
             loss, accuracy = trained[place]
-            past = [] if self._training.check_every else self._histories[row].accuracies
+            past = [] if by_steps else self._histories[row].accuracies
             if reason := self._training.stop_reason(loss, [*past, accuracy], step):
                 ends[row] = reason
         if not writes and not ends:

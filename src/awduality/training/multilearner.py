@@ -26,6 +26,7 @@ from awduality.errors import InputError
 from awduality.networks import Shapes
 from awduality.runs import Run, Settings
 from awduality.streams import stream
+from awduality.training.arithmetic import training_arithmetic
 from awduality.training.mixing import exchanges, mixed
 from awduality.training.population import layers, population
 from awduality.training.run import StopReason
@@ -88,12 +89,8 @@ def train_learners(
     """
     train, test = (_on(device, samples) for samples in (split.train(training.train_size), split.test))
     learners = Learners(runs[0].settings, [run.seed for run in runs], training, device)
-    torch.set_flush_denormal(True)  # arithmetic on denormal numbers is slow
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
-            followed = _follow(learners, int(runs[0].settings["steps"]), training.target_loss, train, test, report)
-    finally:
-        torch.set_flush_denormal(False)  # a setting of the whole process: leave it as others expect it
+    with training_arithmetic():
+        followed = _follow(learners, int(runs[0].settings["steps"]), training.target_loss, train, test, report)
     shapes = list(training.shapes.values())
     return [
         LearnerSolution(

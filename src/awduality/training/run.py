@@ -21,6 +21,22 @@ HISTORY = ("step", *MEASURES)
 _ACCURACY_EPOCHS = 9  # the authors' code averages the training accuracy over the last nine epochs
 
 
+def why_ended(loss: float, reached: bool, steps: int, max_steps: int) -> StopReason | None:
+    """Why a run ends here, or nothing if it goes on.
+
+    Args:
+        loss: the last one that is known.
+        reached: whether the run is where it was to come.
+        steps: done so far.
+        max_steps: the budget.
+    """
+    if not np.isfinite(loss):
+        return "diverged"
+    if reached:
+        return "converged"
+    return "budget" if steps >= max_steps else None
+
+
 @dataclass(frozen=True)
 class Training:
     """When a run ends, and what all runs share."""
@@ -59,11 +75,8 @@ class Training:
             accuracies: there, after every epoch; where runs may end after any number of steps, the last alone.
             steps: done so far.
         """
-        if not np.isfinite(loss):
-            return "diverged"
-        if loss < self.target_loss and np.mean(accuracies[-_ACCURACY_EPOCHS:]) > self.target_accuracy:
-            return "converged"
-        return "budget" if steps >= self.max_steps else None
+        reached = loss < self.target_loss and np.mean(accuracies[-_ACCURACY_EPOCHS:]) > self.target_accuracy
+        return why_ended(loss, bool(reached), steps, self.max_steps)
 
 
 @dataclass(frozen=True)

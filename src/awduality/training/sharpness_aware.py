@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from awduality.errors import InputError
+from awduality.training.checks import Front
 from awduality.training.ensemble import Ensemble
-from awduality.training.run import StopReason
+from awduality.training.run import StopReason, why_ended
 from awduality.training.step import Step
 
 
@@ -138,6 +139,7 @@ def descend(
     inputs, labels = samples
     targets = one_hot(labels, ensemble.weights[-1].shape[1]).to(inputs.dtype).T.contiguous()  # (C, N)
     hold_norms(ensemble.weights, held)
+    front = Front(stopping.target_loss, len(inputs))
     found: dict[int, Ended] = {}
     stacked = list(range(len(ensemble)))  # runs that still train
     prepared: dict[int, SharpnessAwareStep] = {}
@@ -150,8 +152,16 @@ def descend(
         hold_norms(ensemble.weights, held)
         if taken % stopping.check_every and taken < stopping.max_steps:
             continue
-        losses = ensemble.evaluate(inputs, labels)[0].tolist()
-        ended = {place: reason for place, loss in enumerate(losses) if (reason := _reason(loss, taken, stopping))}
+        ended: dict[int, StopReason] = {}
+        if taken >= stopping.max_steps or not front.excludes(ensemble.evaluate(*front.of(inputs, labels))[0]):
+            each = inputs.new_empty(len(ensemble), len(inputs))
+            losses = ensemble.evaluate(inputs, labels, each)[0].tolist()
+            front.renew(each)
+            ended = {
+                place: reason
+                for place, loss in enumerate(losses)
+                if (reason := why_ended(loss, loss < stopping.target_loss, taken, stopping.max_steps))
+            }
         for place, reason in ended.items():
             weights = [layer[place].cpu().numpy().copy() for layer in ensemble.weights]
             found[stacked[place]] = Ended(reason, taken, losses[place], weights)
@@ -170,11 +180,3 @@ def _batches(orders: Sequence[Iterator[np.ndarray]], batch: int) -> Iterator[Ten
     """(G, B) the samples of every stream's next batch, without end."""
     while True:
         yield from torch.from_numpy(np.stack([next(stream) for stream in orders])).split(batch, dim=1)
-
-
-def _reason(loss: float, steps: int, stopping: Stopping) -> StopReason | None:
-    if not np.isfinite(loss):
-        return "diverged"
-    if loss < stopping.target_loss:
-        return "converged"
-    return "budget" if steps >= stopping.max_steps else None

@@ -123,7 +123,7 @@ LOSSES = st.lists(st.lists(st.floats(0, 10, width=32), min_size=50, max_size=50)
 @given(LOSSES, LOSSES, st.floats(1e-3, 5))
 def test_the_front_excludes_only_runs_above_the_target(before, now, target):
     count = min(len(before), len(now))
-    front = Front(target)
+    front = Front(target, 50)
     front.renew(torch.tensor(before[:count]))
     assert len(front.index) == 20
     assert len(set(front.index.tolist())) == 20
@@ -133,7 +133,7 @@ def test_the_front_excludes_only_runs_above_the_target(before, now, target):
 
 
 def test_the_front_are_the_samples_of_largest_loss_and_what_is_no_number_excludes_nothing():
-    front = Front(1.0)
+    front = Front(1.0, 100)
     front.renew(torch.arange(100.0)[None])
     assert sorted(front.index.tolist()) == list(range(80, 100))
     assert front.excludes(torch.tensor([6.0]))  # 20 samples of 6 nats among 100: the mean is at least 1.2
