@@ -22,17 +22,22 @@ CONFIGS: Mapping[str, str] = {
 CONFIRMED = "mnist-final"
 """The one whose effects are shown."""
 
-HARDER: Mapping[str, str] = {
+TOLD: Mapping[str, str] = {
+    "digits": "digits",
+    "final": CONFIRMED,
+    "confirm": "mnist-confirm",
+    "mlp": "cifar10-jpeg",
+    "cnn": "cifar10-jpeg-cnn",
     "cause": "cause",
     "cause_mnist": "cause-mnist",
     "drawn": "random_design",
     "drawn_mnist": "random_design-mnist",
     "noise": "landscape_noise",
 }
-"""What the templates call the configs of the studies that test the main paper harder."""
+"""What the templates call the verdicts of a config."""
 
 OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
-"""Those that docs/replication.md speaks of besides."""
+"""Those whose settings docs/replication.md tells besides."""
 
 
 def settings_of(root: Path, configs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -56,13 +61,12 @@ def rendered(root: Path, document: str, words: Mapping[str, Any]) -> str:
 def words_of_the_replication(root: Path) -> dict[str, Any]:
     """What the templates of the replication ask for."""
     verdicts = {name: Verdicts.read(root / "figures" / name) for name in CONFIGS}
-    layers = {name: dict(sorted(Verdicts.every_layer(root / "figures" / name).items())) for name in OTHERS}
-    mlp, cnn, confirm = (Verdicts.read(root / "figures" / name) for name in (*OTHERS[-2:], OTHERS[0]))
-    named: dict[str, Any] = {"digits": verdicts["digits"], "final": verdicts[CONFIRMED], "confirm": confirm}
+    found: dict[str, Any] = {
+        name: verdicts[config] if config in verdicts else Verdicts.read(root / "figures" / config)
+        for name, config in TOLD.items()
+    }
     settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
-    named |= {"mlp": mlp, "cnn": cnn, "verdicts": verdicts, "layers": layers}
-    named |= {name: Verdicts.read(root / "figures" / folder) for name, folder in HARDER.items()}
-    return {**named, "settings": settings, "report": report}
+    return {**found, "verdicts": verdicts, "settings": settings, "report": report}
 
 
 def readme(root: Path, words: Mapping[str, Any], studies: Mapping[str, Verdicts]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from awduality.ledger import FileEntry, current
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,19 @@ class Dataset:
     held_out: int  # samples held out as the test set where there is no other
     files: Mapping[str, str]  # SHA-256 of each raw file, or of what stands for all of them
     verified: bool  # whether every digest was compared with a known one
+
+
+def noted(origin: str, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """``<origin> (<part>)`` → SHA-256 of the bytes of an array that no file holds, noted as an input of the step.
+
+    Args:
+        origin: what gave the arrays.
+        arrays: part → array.
+    """
+    found = {}
+    for part, array in arrays.items():
+        name, digest = f"{origin} ({part})", hashlib.sha256(array.tobytes()).hexdigest()
+        if (step := current()) is not None:
+            step.inputs[name] = FileEntry(array.nbytes, digest)
+        found[name] = digest
+    return found

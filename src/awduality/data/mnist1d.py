@@ -6,7 +6,6 @@ processors or versions. So other digests than the known ones are no fault of the
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 from collections.abc import Iterator, Mapping
@@ -15,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from awduality.data.dataset import Dataset
+from awduality.data.dataset import Dataset, noted
 from awduality.errors import InputError
-from awduality.ledger import FileEntry, current
 
 GENERATOR = "mnist1d.data.make_dataset"
 """How a record calls what was generated, with the part in brackets."""
@@ -40,12 +38,7 @@ def load_mnist1d() -> Dataset:
         InputError: the package is not installed.
     """
     arrays = _generated()
-    files = {}
-    for part, array in arrays.items():
-        name, digest = f"{GENERATOR} ({part})", hashlib.sha256(array.tobytes()).hexdigest()
-        if (step := current()) is not None:
-            step.inputs[name] = FileEntry(array.nbytes, digest)
-        files[name] = digest
+    files = noted(GENERATOR, arrays)
     other = [name for name, known in zip(files, _KNOWN.values(), strict=True) if files[name] != known]
     if other:
         logging.getLogger(__name__).warning(

@@ -7,18 +7,16 @@ and checked.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from awduality.data.cifar10 import load_cifar10
-from awduality.data.dataset import Dataset
+from awduality.data.dataset import Dataset, noted
 from awduality.data.idx import IDX_SOURCES, load_idx
 from awduality.data.image_folder import load_image_folder
 from awduality.data.mnist1d import load_mnist1d
 from awduality.errors import InputError
-from awduality.ledger import FileEntry, current
 
 IMAGE_FOLDER = "image_folder"
 SOURCES = ("digits", "mnist1d", *IDX_SOURCES, "cifar10", IMAGE_FOLDER)
@@ -61,17 +59,13 @@ def _load_digits() -> Dataset:
 
     digits = load_digits()
     pixels, labels = digits.data.astype(np.uint8), digits.target.astype(np.int64)
-    files = {}
-    for part, array in (("pixels", pixels), ("labels", labels)):
-        name, digest = f"sklearn.datasets.load_digits ({part})", hashlib.sha256(array.tobytes()).hexdigest()
-        if digest != _DIGITS[part]:
+    files = noted("sklearn.datasets.load_digits", {"pixels": pixels, "labels": labels})
+    for (name, digest), known in zip(files.items(), _DIGITS.values(), strict=True):
+        if digest != known:
             raise InputError(
-                f"{name} are not those of the known dataset: got SHA-256 {digest}, wanted {_DIGITS[part]}. Install "
+                f"{name} are not those of the known dataset: got SHA-256 {digest}, wanted {known}. Install "
                 "scikit-learn anew, at the version in constraints.txt"
             )
-        if (step := current()) is not None:
-            step.inputs[name] = FileEntry(array.nbytes, digest)
-        files[name] = digest
     return Dataset(
         title="Optical recognition of handwritten digits (the copy embedded in scikit-learn)",
         licence="CC BY 4.0",
