@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from awduality.claims.kind import LEAST_SEEDS
 from awduality.claims.statistics import mean_interval
 from awduality.figures.style import (
     PAGE,
@@ -83,9 +84,8 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
     figure.legend(
         handles=_grid_handles(drawn),
         title=wrapped(
-            f"{describe(runs.iloc[0])}. {count} per point. Means over the seeds that reached the target loss, bars: "
-            r"95% $t$-intervals, cut at the axes; ×: a seed that did not. Test error: of $\bar{w}$, median of the last "
-            "ten evaluations; gap: of the solution; $nb$: total batch.",
+            f"{describe(runs.iloc[0])}. {count} per point. Test error: of "
+            r"$\bar{w}$, median of the last ten evaluations; gap: of the solution; $nb$: total batch.",
             figure.get_figwidth(),
         ),
         loc="outside lower center",
@@ -100,12 +100,16 @@ def _grid_line(reached: Axes, error: Axes, gap: Axes, line: Line, rows: pd.DataF
     done = rows["ended"] == "converged"
     share = done.groupby(rows["learning_rate"]).mean()
     reached.plot(share.index * dodge, share, clip_on=False, **looks)
-    for axes, name, scale in ((error, "last_test_error", 100.0), (gap, "gap", 1.0)):
-        by_rate = [(rate, group[name].dropna().to_numpy(float)) for rate, group in rows[done].groupby("learning_rate")]
-        known = [(rate, *mean_interval(values * scale)) for rate, values in by_rate if len(values)]
-        if known:
-            rates, means, halves = np.array(known, dtype=float).T
-            axes.errorbar(rates * dodge, means, np.nan_to_num(halves), linewidth=1.0, **looks)
+    by_rate = rows[done].groupby("learning_rate")
+    errors = rows[done].dropna(subset=["last_test_error"])
+    error.plot(errors["learning_rate"] * dodge, 100 * errors["last_test_error"], ".", color=line.colour, markersize=2)
+    middle = by_rate["last_test_error"].median().dropna()
+    error.plot(middle.index * dodge, 100 * middle, linewidth=1.0, **looks)
+    gaps = [(rate, group["gap"].dropna().to_numpy(float)) for rate, group in by_rate]
+    known = [(rate, *mean_interval(values), len(values)) for rate, values in gaps if len(values)]
+    if known:
+        rates, means, halves, counts = np.array(known, dtype=float).T
+        gap.errorbar(rates * dodge, means, np.where(counts >= LEAST_SEEDS, halves, 0), linewidth=1.0, **looks)
     failed = rows[~done].dropna(subset=["last_test_error"])
     error.plot(
         failed["learning_rate"] * dodge, 100 * failed["last_test_error"], "x", color=line.colour, markersize=4, zorder=5
@@ -174,8 +178,7 @@ def draw_plane(runs: pd.DataFrame) -> Figure:
         handles=_plane_handles(drawn),
         title=wrapped(
             f"{describe(chosen.iloc[0])}. {len(pairs)} of {asked} pairs of runs, in {counted(settings, 'setting')}: "
-            "those of which both reached the target loss. Arrows: from SSGD to DPSGD, geometric means over the "
-            "seeds of a setting; small: single seeds.",
+            "those of which both reached the target loss.",
             figure.get_figwidth(),
         ),
         loc="outside lower center",
@@ -196,13 +199,15 @@ def _known(pairs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def _arrows(axes: Axes, pairs: pd.DataFrame, x: str, y: str, marker: str, norm: LogNorm) -> None:
     for _, rows in pairs.groupby(["learning_rate", "total_batch", "steps"]):
         colour = _COLOURS(norm(rows["learning_rate"].iloc[0] * rows["total_batch"].iloc[0]))
+        few = len(rows) < LEAST_SEEDS
         ends = []
         for end, form, face in (("_ssgd", "o", "white"), ("", marker, colour)):
             places = rows[[f"{x}{end}", f"{y}{end}"]].to_numpy(float)
             axes.plot(*places.T, form, color=colour, markersize=2, alpha=0.4, markeredgewidth=0)
             ends.append(np.exp(np.log(places).mean(axis=0)))
-            axes.plot(*ends[-1], form, color=colour, markerfacecolor=face, markersize=4.5, zorder=4)
-        axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops={"color": colour, **_ARROW}, zorder=3)
+            axes.plot(*ends[-1], form, color=colour, markerfacecolor=face, markersize=2.5 if few else 4.5, zorder=4)
+        arrow = {"color": colour, **_ARROW, "linewidth": 0.5 if few else _ARROW["linewidth"]}
+        axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=arrow, zorder=3)
 
 
 def _plane_handles(drawn: Sequence[Line]) -> list[Line2D]:

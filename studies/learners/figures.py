@@ -17,7 +17,7 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
 
     a: effective rate, the step of the averaged weights along the gradient, in units of the learning rate. b: spread
     of the learners of DPSGD, their mean squared distance from the average. c: training loss of the averaged weights.
-    Lines are medians and bands ranges over seeds.
+    Lines are medians, bands the middle half of the seeds.
     """
     return paths.draw_course(runs, course)
 
@@ -34,8 +34,9 @@ def draw_effects(claims: Sequence[Mapping[str, Any]]) -> Figure:
 def draw_grid(runs: pd.DataFrame) -> Figure:
     """Synchronous and decentralised SGD over learning rates, a column per total batch.
 
-    Top: the share of the seeds whose run reached the target loss. Middle: test error. Bottom: gap. Points are means
-    over seeds, bars 95% t-intervals; crosses are runs that did not reach the target loss.
+    Top: the share of the seeds whose run reached the target loss. Middle: test error, median over those seeds, which
+    are the small points. Bottom: gap, mean over them with its 95% t-interval, which three seeds at least have. Crosses
+    are runs that did not reach the target loss. The lines of one rate stand a little apart.
     """
     return comparisons.draw_grid(runs)
 
@@ -43,10 +44,10 @@ def draw_grid(runs: pd.DataFrame) -> Figure:
 def draw_plane(runs: pd.DataFrame) -> Figure:
     """Size against sharpness, an arrow from the SSGD solution to the DPSGD solution of the same setting and seed.
 
-    Large arrows are geometric means over the seeds of a setting, small ones single seeds; the colour is the learning
-    rate times the total batch. Only pairs of which both reached the target loss. a: both as norms over all
-    directions. b: the Hessian's top eigenvalue instead of sharpness. c: the same of the networks in their balanced
-    form, where no rescaling of layers moves them.
+    Arrows are geometric means over the seeds of a setting, thin and with small marks where fewer than three seeds have
+    a pair; small points are single seeds; the colour is the learning rate times the total batch. Only pairs of which
+    both reached the target loss. a: both as norms over all directions. b: the Hessian's top eigenvalue instead of
+    sharpness. c: the same of the networks in their balanced form, where no rescaling of layers moves them.
     """
     return comparisons.draw_plane(runs)
 
@@ -54,6 +55,7 @@ def draw_plane(runs: pd.DataFrame) -> Figure:
 def draw_surface(surface: pd.DataFrame) -> Figure:
     """Training loss and test error in the plane through an SSGD and a DPSGD solution and the weights both started from.
 
-    The three networks are marked, all of one seed; distances in the plane are distances between networks.
+    The three networks are marked, all of one seed: an example. Distances in the plane are distances between networks;
+    the ways that training took do not lie in it.
     """
     return paths.draw_surface(surface)

@@ -69,7 +69,7 @@ def draw_course(runs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         handles=[Line2D([], [], color=line.colour, linestyle=line.style, label=line.label) for line in drawn],
         title=wrapped(
             f"{chosen['config'].iloc[0]}: {chosen['dataset'].iloc[0]}, all layers. {setting}; "
-            f"{counted(chosen['seed'].nunique(), 'seed')}. Lines: medians, bands: ranges over the seeds, in a "
+            f"{counted(chosen['seed'].nunique(), 'seed')}. Lines: medians, bands: the middle half of the seeds, in a "
             "cut at the axes."
             + (f" The learners of {' and '.join(still)} are always the same: their spread is 0." if still else "")
         ),
@@ -92,11 +92,11 @@ def _followed(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _band(axes: Axes, rows: pd.DataFrame, name: str, line: Line) -> None:
-    """The median over the seeds with the range, where numbers are finite."""
+    """The median over the seeds with their middle half, where numbers are finite."""
     if rows.empty:
         return
     by_step = rows[np.isfinite(rows[name])].groupby("step")[name]
-    low, middle, high = by_step.min(), by_step.median(), by_step.max()
+    low, middle, high = (by_step.quantile(share) for share in (0.25, 0.5, 0.75))
     axes.fill_between(middle.index, low, high, color=line.colour, alpha=0.18, linewidth=0)
     axes.plot(middle.index, middle, color=line.colour, linestyle=line.style)
 
@@ -160,9 +160,8 @@ def _log_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def _mark(axes: Axes, points: Mapping[str, Any]) -> None:
-    """The three networks by name, and an arrow from the initial one to each solution."""
+    """The three networks by name."""
     halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
-    start = (points["initial"]["x"], points["initial"]["y"])
     for name, words in (("ssgd", "SSGD"), ("dpsgd", "DPSGD"), ("initial", "initial")):
         x, y = points[name]["x"], points[name]["y"]
         colour = ALGORITHM_COLOURS.get(name, "0.2")
@@ -180,6 +179,3 @@ def _mark(axes: Axes, points: Mapping[str, Any]) -> None:
             color=colour,
             path_effects=halo,
         )
-        if name != "initial":
-            arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 0.9, "shrinkA": 4, "shrinkB": 4}
-            axes.annotate("", xy=(x, y), xytext=start, arrowprops=arrow)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from awduality.figures.style import PAGE, describe, format_value, letter, value_colours, wrapped
+from awduality.figures.style import PAGE, describe, format_value, letter, value_colours
 from studies.sweeps.study import FACTORS
 
 _PARTS = {
@@ -114,12 +114,13 @@ def _curves(
 
 
 def _training(axes: Axes, table: pd.DataFrame, looks: Looks) -> None:
-    finite = table[np.isfinite(table["train_loss"])]
-    for (value, _), rows in finite.groupby(["value", "seed"]):
-        axes.plot(rows["steps"], rows["train_loss"], color=looks[value]["color"], linewidth=0.6, alpha=0.8)
-        axes.plot(
-            rows["steps"], rows["test_loss"], color=looks[value]["color"], linewidth=0.6, alpha=0.8, linestyle=_DASHES
-        )
+    """The median over seeds, and for the training loss their range as a band."""
+    for value, rows in table[np.isfinite(table["train_loss"])].groupby("value"):
+        colour = looks[value]["color"]
+        train, test = (over_seeds(rows, name) for name in ("train_loss", "test_loss"))
+        axes.fill_between(train.index, train.min(axis=1), train.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+        axes.plot(train.index, train.median(axis=1), color=colour, linewidth=0.9)
+        axes.plot(test.index, test.median(axis=1), color=colour, linewidth=0.9, linestyle=_DASHES)
     axes.set(xscale="log", yscale="log", xlabel="Step of SGD", ylabel="Loss (nats)")
     lines = [Line2D([], [], color="0.3", linewidth=0.8, linestyle=style) for style in ("-", _DASHES)]
     axes.legend(lines, ["Training", "Test"], loc="lower left")
@@ -127,20 +128,19 @@ def _training(axes: Axes, table: pd.DataFrame, looks: Looks) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
+def over_seeds(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """(steps, seeds) the curves of one value: straight between two looks, after its end a run's last number."""
+    table = rows.pivot_table(index="steps", columns="seed", values=name)
+    return table.interpolate(method="index", limit_area="inside").ffill()
+
+
 def _legend(figure: Figure, factor: str, table: pd.DataFrame, looks: Looks) -> None:
     handles = [Line2D([], [], linewidth=1.6, **looks[value]) for value in table["value"]]
     words = [format_value(value) for value in table["value"]]
-    intervals = "no intervals from one seed"
-    if table[[f"{name}_half" for name in _PARTS]].notna().any(axis=None):
-        intervals = "bars and bands: 95% $t$-intervals"
     legend = figure.legend(
         handles,
         words,
-        title=wrapped(
-            f"{describe(table.iloc[0])}. Means over converged seeds, hollow or dashed where none converged; "
-            f"{intervals}."
-        )
-        + f"\n{FACTORS[factor].axis_label} (b–f):",
+        title=f"{describe(table.iloc[0])}\n{FACTORS[factor].axis_label} (b–f):",
         loc="outside lower center",
         ncols=len(words),
     )

@@ -30,13 +30,16 @@ def _if_any(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def draw_factor(gap: pd.DataFrame, directions: pd.DataFrame, training: pd.DataFrame, factor: str) -> Figure:
     """Effect of one factor, all others at their defaults.
 
-    a: generalization gap, its estimate (the sum over directions), and the shares of the sharpest directions and of
-    all others; hollow where no run converged, a cross where all died or diverged. b–d: sharpness, cumulative size and
-    correlation over the directions, by descending sharpness. e: eigenvalues of the layer's Hessian. f: loss on the
-    clean training samples (solid) and on the test samples (dashed), a line per run. Only directions whose eigenvalue
-    is above 1e-10 of the largest are drawn. Means over converged runs, or over those that ended by their budget where
-    none converged (dashed in b–e); bars and bands are 95% t-intervals over seeds; on logarithmic axes a band that
-    reaches zero is cut at a tenth of the mean.
+    a: generalization gap, its estimate (the sum over directions), and its parts: "sharp", that of the directions of
+    largest σ_g (ten, or geometry.sharp_directions), and "flat", that of all others; hollow where no run converged, a
+    cross where all died or diverged. Values stand at equal distances, the points of one value a little apart. b–d:
+    sharpness, cumulative size and correlation over the directions, by descending sharpness. e: eigenvalues of the
+    layer's Hessian. f: loss on the clean training samples (solid, the band is the range over seeds) and on the test
+    samples (dashed), medians over seeds; a run that has ended counts with its last loss. Only directions whose
+    eigenvalue is above 1e-10 of the largest are drawn. a–e are means over the runs that converged, as many as a says
+    where some did not, or over those that ended by their budget where none did (dashed in b–e); bars and bands are 95%
+    t-intervals over seeds, where there are several; on logarithmic axes a band that reaches zero is cut at a tenth of
+    the mean.
     """
     return factor_figure.draw_factor(factor, {"gap": gap, "directions": directions, "training": training})
 
@@ -98,8 +101,8 @@ def draw_predictors(claims: Claims) -> Figure:
     """How well each predictor ranks the gaps: Spearman's correlation over the converged runs of a seed.
 
     Means over seeds with 95% t-intervals. a: over all runs. b: within each factor's sweep, averaged over the factors.
-    c: all runs, every network in its balanced form, where no rescaling moves the predictors. The first predictor is
-    sharpness from the Hessian alone times size.
+    c: all runs, every network in its balanced form, where no rescaling moves the predictors; the norm of all weights
+    was not measured there. The first predictor is sharpness from the Hessian alone times size.
     """
     return verdicts.draw_predictors(claims)
 

@@ -26,7 +26,7 @@ FACTORS: Mapping[str, Setting] = MappingProxyType(
             float, "Weight decay", r"\beta", f"{_PAPER}: unsquared norm, first epochs only", least=0
         ),
         "l2": Setting(
-            float, r"$L_2$ decay", r"\lambda_2", "the usual squared-norm decay; not in the authors' code", least=0
+            float, r"$L_2$ decay", r"\beta_2", "the usual squared-norm decay; not in the authors' code", least=0
         ),
         "init_scale": Setting(float, "Initial scale", "s", "authors' code only", above=0),
         "dropout": Setting(float, "Dropout rate", "d", _PAPER, least=0),

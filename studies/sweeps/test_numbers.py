@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import t
 
 from studies.sweeps import numbers
+from studies.sweeps.factor_figure import over_seeds
 from studies.sweeps.numbers import (
     Results,
     direction_rows,
@@ -18,6 +19,17 @@ from studies.sweeps.numbers import (
     training_rows,
 )
 from studies.sweeps.study import FACTORS
+
+
+def test_a_run_that_has_ended_counts_with_its_last_loss_and_one_that_was_not_looked_at_by_its_neighbours():
+    rows = pd.DataFrame(
+        {"seed": [0, 0, 1, 1, 1], "steps": [100, 300, 100, 200, 400], "loss": [4.0, 2.0, 5.0, 3.0, 1.0]}
+    )
+    found = over_seeds(rows, "loss")
+    assert found.index.tolist() == [100, 200, 300, 400]
+    assert found[0].tolist() == [4.0, 3.0, 2.0, 2.0]
+    assert found[1].tolist() == [5.0, 3.0, 2.0, 1.0]
+
 
 LABELS = {"config": "digits", "dataset": "digits", "layer": "fc2", "pairing": "test_to_train"}
 

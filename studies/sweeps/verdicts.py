@@ -122,8 +122,16 @@ def draw_predictors(claims: Sequence[Claim]) -> Figure:
 
 def draw_ranks(axes: Axes, claim: Claim, names: Sequence[str]) -> None:
     """A row per predictor in the details of a claim, its own first: the number of each with its interval."""
-    for entry in (entry for entry in claim["details"] if not {"factor", "left_out"} & set(entry)):
-        draw_estimate_at(axes, names.index(entry["predictor"].removesuffix(", balanced")), entry)
+    found = {
+        entry["predictor"].removesuffix(", balanced"): entry
+        for entry in claim["details"]
+        if not {"factor", "left_out"} & set(entry)
+    }
+    for place, name in enumerate(names):
+        if name in found:
+            draw_estimate_at(axes, place, found[name])
+        else:
+            axes.text(0.05, place, "not measured", va="center", color="0.5", fontsize=6)
     axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
     axes.set(xlabel="Spearman's correlation with the gap", xlim=(-1, 1))
     axes.set_yticks(range(len(names)), [SYMBOLS.get(name, name) for name in names])
