@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from awduality.curvature.density import SpectralDensity, layer_density
-    from awduality.duality.decomposition import Decomposition, decompose
+    from awduality.duality.decomposition import decompose
     from awduality.duality.layers import decompose_layers
     from awduality.duality.pairing import nearest_pairs
+    from awduality.duality.result import Decomposition
     from awduality.errors import InputError
     from awduality.figures.decomposition import plot_decomposition
     from awduality.losses import smoothed_cross_entropy
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Decomposition": "awduality.duality.decomposition",
+    "Decomposition": "awduality.duality.result",
     "InputError": "awduality.errors",
     "SpectralDensity": "awduality.curvature.density",
     "decompose": "awduality.duality.decomposition",
@@ -46,10 +47,14 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _PLACES:
         raise AttributeError(f"module 'awduality' has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return ["__version__", *__all__]

@@ -10,15 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from awduality.duality.decomposition import Decomposition
-from awduality.duality.summary import COLUMNS, Row, summary
+from awduality.duality.result import Decomposition
+from awduality.duality.summary import COLUMNS, Row, known, summary
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss, named_loss, smoothed_cross_entropy
 
-_WHOLE = (  # of COLUMNS, those that need every direction of the layer: empty where only the top ones are known
-    *("flat_part", "mean_term", "sigma_g_total", "sigma_w_total", "sigma_g_norm", "sigma_w_norm", "c_median"),
-    *("c_sharpest", "c_flattest", "sharpness_rank", "spectra_correlation", "quadratic", "rank", "size_error"),
-)
 LAYER_COLUMNS = (
     *("layer", "weights", "directions", "remainder"),
     *(name for name in COLUMNS if name not in ("run", "layer", "pairing", "weight_norm")),
@@ -57,8 +53,7 @@ def layer_row(model: nn.Module, result: Decomposition, sharp_directions: int) ->
         **summary(result, sharp_directions),
         "layer_norm": float(torch.linalg.vector_norm(weight.detach().double())),
     }
-    truncated = len(result.eigenvalues) < weight.numel()
-    return {name: row[name] for name in LAYER_COLUMNS if not (truncated and name in _WHOLE)}
+    return known(result, {name: row[name] for name in LAYER_COLUMNS})
 
 
 def all_arrays(result: Decomposition) -> dict[str, np.ndarray]:

@@ -14,10 +14,11 @@ from awduality.curvature.layer_hessian import layer_hessian
 from awduality.curvature.spectrum import Spectrum, spectrum
 from awduality.data.splits import Split
 from awduality.duality.changes import PairChanges, dual_outputs, pair_changes, relative_error
-from awduality.duality.decomposition import Decomposition, Directions, components, decomposition, moments
+from awduality.duality.decomposition import components, decomposition, moments
 from awduality.duality.dual_weights import other_dual
 from awduality.duality.nulls import Weights, balanced, null_stream, random_basis, shuffled_scalars
 from awduality.duality.pairing import Pairing, Pairs, nearest_pairs
+from awduality.duality.result import Decomposition, Directions
 from awduality.duality.summary import BALANCED, SPECTRUM, Row, spectrum_numbers, summary
 from awduality.duality.temperature import tempered_numbers
 from awduality.networks import from_weights

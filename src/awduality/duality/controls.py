@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from awduality.duality.analysis import Analysis
-from awduality.duality.decomposition import Decomposition, Directions
 from awduality.duality.nulls import Weights, null_stream, random_factors, rescaled_layers, rescaled_neurons
+from awduality.duality.result import Decomposition, Directions
 from awduality.duality.summary import Row
 
 REAL = "real"

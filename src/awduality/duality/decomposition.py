@@ -13,7 +13,6 @@ size.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,10 +20,11 @@ from torch import Tensor, nn
 
 from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
 from awduality.curvature.operators import MOST_BYTES, HessianOperator, factor_bytes, top_spectrum
-from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
+from awduality.curvature.spectrum import Spectrum, spectrum
 from awduality.duality.changes import CHUNK, PairChanges, matrices_at_once, pair_changes
 from awduality.duality.dual_weights import DualWeights
 from awduality.duality.pairing import Pairs, nearest_pairs
+from awduality.duality.result import Decomposition, Directions
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss
 from awduality.probe import Array, LayerProbe, Seen
@@ -37,109 +37,6 @@ _SHARE = 30
 AUTOMATIC_TOP = 100  # directions of a layer that is too large for all, where their number is left to decompose
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Moments over pairs along each of M directions; arrays are NumPy float64.
-
-    σ_w has the unit of the weights, σ_g is loss per unit of weight.
-    """
-
-    sigma_g: np.ndarray  # (M,) sharpness: standard deviation over pairs of g along each direction
-    sigma_w: np.ndarray  # (M,) size: the same of the dual-weight change
-    mean_g: np.ndarray  # (M,)
-    mean_w: np.ndarray  # (M,)
-    c: np.ndarray  # (M,) correlation of the two over pairs; 0 where one of them does not vary
-
-    @property
-    def contribution(self) -> np.ndarray:
-        """(M,) c·σ_g·σ_w, the share of each direction without the mean term."""
-        return np.asarray(self.c * self.sigma_g * self.sigma_w)
-
-    @property
-    def mean_term(self) -> np.ndarray:
-        """(M,) μ_g·μ_w."""
-        return np.asarray(self.mean_g * self.mean_w)
-
-    @property
-    def estimate(self) -> float:
-        """Σ_n (contribution + mean term): the mean loss difference of the pairs that were kept."""
-        return float(np.sum(self.contribution + self.mean_term))
-
-    def sharp_part(self, directions: int = 10) -> float:
-        """The contribution of the directions of largest σ_g (authors' plotting code: the first 10).
-
-        In an eigenbasis directions of the Hessian's null space rank last: the basis there is arbitrary.
-        """
-        return float(self.contribution[self.by_sharpness[: _number(directions)]].sum())
-
-    def flat_part(self, directions: int = 10) -> float:
-        """The contribution of the other ones of these M directions; what ``top`` left out is in the ``remainder``."""
-        return float(self.contribution[self.by_sharpness[_number(directions) :]].sum())
-
-    @property
-    def by_sharpness(self) -> np.ndarray:
-        """(M,) the directions by descending σ_g."""
-        return np.argsort(-self.sigma_g, kind="stable")
-
-
-def _number(directions: int) -> int:
-    if directions < 0:
-        raise InputError(f"the sharp part is that of some directions, or of none: got {directions}")
-    return directions
-
-
-@dataclass(frozen=True)
-class Decomposition(Directions):
-    """The gap over the eigen-directions of a layer's Hessian, and what the pairs say.
-
-    M directions: all m·n of the layer, or those of largest eigenvalue where ``top`` was given or the layer is too large
-    for all. What the others add to the estimate is the ``remainder``, exact; ``size_share`` and ``trace_share`` tell
-    how much of the whole lies along the M. Losses are in nats for the cross-entropy, |ΔW| has the unit of the weights.
-    """
-
-    layer: str
-    eigenvalues: np.ndarray  # (M,) of the layer's Hessian, descending
-    trace: float  # of the layer's Hessian, exact: the sum of all its eigenvalues, of directions left out too
-    gap: float  # mean test loss − mean training loss, over all samples
-    remainder: float  # what directions left out add to the estimate, their mean terms included; 0 where there are none
-    dropped: int  # pairs without a dual: silent training activity, but another output wanted
-    train_loss: np.ndarray  # (P,) ℓ(a; W) of each pair that was kept
-    test_loss: np.ndarray  # (P,) ℓ(a′; W)
-    dual_loss: np.ndarray  # (P,) ℓ(a; W + ΔW): equal to test_loss, since the duality is exact
-    dual_norm: np.ndarray  # (P,) |ΔW|
-    output_error: float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|
-
-    @property
-    def above(self) -> np.ndarray:
-        """(M,) bool: the directions that are not in the null space of the Hessian."""
-        return above_tolerance(self.eigenvalues)
-
-    @property
-    def size_share(self) -> float:
-        """The share of ⟨|ΔW|²⟩ = Σ_n (σ_w² + μ_w²) that lies along the M directions; 1 where these are all."""
-        whole = float(np.mean(self.dual_norm**2))
-        return float(np.sum(self.sigma_w**2 + self.mean_w**2)) / whole if whole else 1.0
-
-    @property
-    def trace_share(self) -> float:
-        """The share of the Hessian's trace along the M directions; 1 where these are all.
-
-        Where the others have negative eigenvalues on the whole, as behind smooth activations, it is larger than 1.
-        """
-        return float(self.eigenvalues.sum()) / self.trace if self.trace else 1.0
-
-    @property
-    def by_sharpness(self) -> np.ndarray:
-        """(M,) the directions by descending σ_g, those of the null space last."""
-        order = super().by_sharpness
-        return np.concatenate([order[self.above[order]], order[~self.above[order]]])
-
-    @property
-    def estimate(self) -> float:
-        """Σ_n (contribution + mean term) (+ remainder): the mean loss difference of the pairs that were kept."""
-        return super().estimate + self.remainder
 
 
 def decompose(
@@ -226,6 +123,7 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
     return Decomposition(
         **vars(found),
         layer=changes.layer,
+        weights=len(basis.eigenvectors),
         eigenvalues=eigenvalues[:kept],
         trace=float(eigenvalues.sum()) if basis.trace is None else basis.trace,
         gap=changes.gap,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from awduality.duality.decomposition import Decomposition, decompose
+from awduality.duality.decomposition import decompose
 from awduality.duality.pairing import Pairs, nearest_pairs
+from awduality.duality.result import Decomposition
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss
 from awduality.probe import Array

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from awduality.duality.decomposition import Directions
+from awduality.duality.result import Directions
 from awduality.networks import in_order, outgoing
 from awduality.streams import stream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from awduality.duality.decomposition import Decomposition
+from awduality.duality.result import Decomposition
 
 Row = dict[str, float | int | str]
 
@@ -61,6 +61,17 @@ NULL_COLUMNS = (
     *(f"{name}_balanced" for name in BALANCED),  # of the same function in its balanced form
 )
 """Controls, for the first pairing only; see ``awduality.duality.nulls``."""
+
+
+_WHOLE = (  # of COLUMNS, those that need every direction of the layer
+    *("flat_part", "mean_term", "sigma_g_total", "sigma_w_total", "sigma_g_norm", "sigma_w_norm", "c_median"),
+    *("c_sharpest", "c_flattest", "sharpness_rank", "spectra_correlation", "quadratic", "rank", "size_error"),
+)
+
+
+def known(result: Decomposition, row: Row) -> Row:
+    """The row without what needs every direction of the layer, where only the top ones were found."""
+    return {name: number for name, number in row.items() if result.complete or name not in _WHOLE}
 
 
 def spectrum_numbers(result: Decomposition, sharp_directions: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from awduality.duality.decomposition import Decomposition
+from awduality.duality.result import Decomposition
 from awduality.figures.style import _SETTINGS, PAGE, letter
 
 _SHARPNESS, _SIZE, _SUM = "#d55e00", "#0072b2", "black"  # Okabe and Ito's, told apart by everyone, as the next
