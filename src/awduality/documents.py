@@ -33,8 +33,12 @@ TOLD: Mapping[str, str] = {
     "drawn": "random_design",
     "drawn_mnist": "random_design-mnist",
     "noise": "landscape_noise",
+    "confidence": "overconfidence",
 }
 """What the templates call the verdicts of a config."""
+
+OTHER_DATA = (CONFIRMED, "mnist1d", "mnist-subsets", "mnist-mse")
+"""Those that docs/replication.md compares by data, loss and subset."""
 
 OTHERS = ("mnist-confirm", "digits-layers", "digits-deep", "cifar10-jpeg", "cifar10-jpeg-cnn")
 """Those whose settings docs/replication.md tells besides."""
@@ -66,7 +70,8 @@ def words_of_the_replication(root: Path) -> dict[str, Any]:
         for name, config in TOLD.items()
     }
     settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
-    return {**found, "verdicts": verdicts, "settings": settings, "report": report}
+    others = {name: Verdicts.read(root / "figures" / name) for name in OTHER_DATA}
+    return {**found, "verdicts": verdicts, "other_data": others, "settings": settings, "report": report}
 
 
 def readme(root: Path, words: Mapping[str, Any], studies: Mapping[str, Verdicts]) -> str:
