@@ -12,11 +12,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from awduality.duality.nearest import nearest
 from awduality.errors import InputError
 from awduality.probe import Array
 
 Pairing = Literal["test_to_train", "train_to_test"]
-_CHUNK = 512  # samples whose distances to a whole class are held at once
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def nearest_pairs(train: tuple[Array, Array], test: tuple[Array, Array], pairing
         raise InputError(
             f"training inputs have {inputs.shape[1]} features each, test inputs {queries.shape[1]}: wanted equal"
         )
-    nearest = torch.empty(len(queries), dtype=torch.long)
+    found = torch.empty(len(queries), dtype=torch.long)
     for label in query_labels.unique().tolist():
         candidates = (labels == label).nonzero()[:, 0]
         members = (query_labels == label).nonzero()[:, 0]
@@ -64,10 +64,8 @@ def nearest_pairs(train: tuple[Array, Array], test: tuple[Array, Array], pairing
                 f"class {label} has {len(members)} samples in one set and none in the other, so they have no partner: "
                 "add samples of this class or leave it out of both"
             )
-        for part in members.split(_CHUNK):
-            distances = torch.cdist(queries[part], inputs[candidates])
-            nearest[part] = candidates[distances.argmin(1)]
-    return Pairs(train=nearest, test=torch.arange(len(queries)))
+        found[members] = candidates[nearest(queries[members], inputs[candidates])]
+    return Pairs(train=found, test=torch.arange(len(queries)))
 
 
 def _flat(samples: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
