@@ -31,6 +31,7 @@ FLOORS = [
     "config",
     "networks",
     "resnet",
+    "weights",
     "checkpoints",
     "nested",
     "arrays",
