@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from awduality.criteria import in_float64
 from awduality.errors import InputError
@@ -28,7 +29,7 @@ def copied(model: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     try:
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), _AsValues():
             found = copy.deepcopy(model, memo)
             for parameter in found.parameters():
                 if parameter.is_inference():
@@ -39,9 +40,8 @@ def copied(model: nn.Module) -> nn.Module:
                         part._buffers[name] = buffer.clone()
     except Exception as error:  # modules copy themselves as they like
         raise InputError(
-            f"the network cannot be copied ({error}): it holds tensors that were computed with gradients. Remove "
-            "pruning and old-style weight norm (prune.remove, remove_weight_norm), and what a forward pass has left "
-            "behind; or build it anew and load its weights"
+            f"the network cannot be copied ({error}): remove what it holds beside its weights, or build it anew and "
+            "load them"
         ) from error
     for module in found.modules():
         for name in _HOOKS:
@@ -66,6 +66,15 @@ def precise(model: nn.Module) -> nn.Module:
             f"the network cannot be copied to float64, in which the work is done ({error}): move it to the CPU first, "
             "by model.cpu()"
         ) from error
+
+
+class _AsValues(TorchFunctionMode):
+    """Copies tensors of a graph, which a forward pass or pruning has left behind, as plain values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[1].setdefault(id(args[0]), args[0].detach().clone())
+        return func(*args, **(kwargs or {}))
 
 
 def _isolated(function: Any, memo: dict[int, Any], home: str | None) -> Any:
@@ -111,15 +120,14 @@ def _own(value: Any, memo: dict[int, Any], home: str | None) -> Any:
     if id(value) in memo:
         return memo[id(value)]
     try:
-        return copy.deepcopy(value, memo)
-    except Exception:  # a module, a file, tensors of a graph: anything can be raised
+        with _AsValues():
+            return copy.deepcopy(value, memo)
+    except Exception:  # a module, a file, a lock: anything can be raised
         return _parts(value, memo, home)
 
 
 def _parts(value: Any, memo: dict[int, Any], home: str | None) -> Any:
     """A container of what cannot be copied as a whole, part by part; anything else is shared."""
-    if torch.is_tensor(value):
-        return value.detach().clone()
     if isinstance(value, dict) and type(value).__init__ is dict.__init__:
         made = copy.copy(value)
         memo[id(value)] = made

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from awduality.arguments import shown, whole_number
+from awduality.arguments import shown
 from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
 from awduality.curvature.operators import MOST_BYTES, HessianOperator, factor_bytes, top_spectrum
 from awduality.curvature.spectrum import Spectrum, above_tolerance, spectrum
@@ -90,7 +90,9 @@ class Directions(Value):
 
 
 def _number(directions: int) -> int:
-    return whole_number("the number of sharp directions", directions, 0)
+    if isinstance(directions, bool) or not isinstance(directions, Integral) or int(directions) < 0:
+        raise InputError(f"the sharp part is that of some directions, or of none: got {directions!r}")
+    return int(directions)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
