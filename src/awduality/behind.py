@@ -11,6 +11,7 @@ two are compared before the trace is used: by losses, gradient, a product of the
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable
 
@@ -36,10 +37,16 @@ def behind(model: nn.Module, layer: str) -> nn.Module | None:
         on data, say), calls the layer more or less than once, or takes another path from its inputs past the layer.
     """
     try:
-        traced = fx.symbolic_trace(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what backward hooks say to symbols
+            return _traced(model, layer)
     except Exception as error:  # a user's code runs under the trace: anything can be raised
         logging.getLogger(__name__).debug("the network cannot be traced: %s", error)
         return None
+
+
+def _traced(model: nn.Module, layer: str) -> nn.Module | None:
+    traced = fx.symbolic_trace(model)
     graph = traced.graph
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == layer]
     if len(calls) != 1:

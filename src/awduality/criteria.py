@@ -88,6 +88,8 @@ def as_loss(loss: Any, device: torch.device) -> PerSampleLoss:
             loss = _MODULES[loss.func](**loss.keywords)
         except TypeError as error:
             raise InputError(f"the loss {loss} has an argument that the module lacks: {error}") from error
+    if isinstance(loss, type):
+        raise InputError(f'loss is a class: make one of it, {loss.__name__}(reduction="none")')
     if isinstance(loss, Criterion):
         return loss.to(device)
     return Criterion(loss).to(device) if isinstance(loss, nn.Module) else named_loss(loss)

@@ -21,11 +21,15 @@ IN_FLOAT64 = (
     " (The work is done on a float64 copy of the network. So let code follow the type of what it gets, as in "
     "tensor.to(x) or x.new_zeros, keep tensors as buffers, and pass losses of torch.nn as modules: they are copied too)"
 )
-_TYPES = ("dtype", "Double", "Float", "double", "float", "scalar type")
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """−log p of the true class, for logits (N, C) and integer labels (N,)."""
+    if labels.is_floating_point() or labels.ndim != 1 or logits.ndim != 2:
+        raise ValueError(
+            "wanted logits (N, C) and class indices, integers (N,): flatten labels (N, 1), and for shares of classes "
+            'or several positions pass torch.nn.CrossEntropyLoss(reduction="none")'
+        )
     return -log_softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
 
 
@@ -100,7 +104,10 @@ def named_loss(loss: str | PerSampleLoss) -> PerSampleLoss:
 
 def about_types(error: Exception) -> str:
     """What to add to a message about an error that may stem from the float64 copy; nothing to other ones."""
-    return IN_FLOAT64 if any(word in str(error) for word in _TYPES) else ""
+    words = str(error).lower()
+    double = "double" in words or "float64" in words
+    other = any(word in words.replace("float64", "") for word in ("float", "half"))
+    return IN_FLOAT64 if double and other else ""
 
 
 def checked_losses(loss: PerSampleLoss, outputs: Nested, targets: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ def linear_layers(model: nn.Module) -> dict[str, int]:
         InputError: it has none.
     """
     modules = dict(model.named_modules())
+    check_values(model)
     found = {name: module.weight.numel() for name, module in modules.items() if isinstance(module, nn.Linear)}
     if not found:
         kinds = {name: _kind(one) for name, one in modules.items() if _name(one) in ("Linear", "LinearReLU")}
@@ -62,12 +63,27 @@ def check_network(model: Any) -> None:
             f"{training[0]} is in train mode, where batch norm couples samples and dropout is random, so that a "
             "sample has no loss of its own: call model.eval() first"
         )
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+    check_values(model)
+
+
+def check_values(model: nn.Module) -> None:
+    """Refuse parameters and buffers without values, or with such as only a diverged run leaves.
+
+    A buffer may be infinite, as a mask of attention is.
+
+    Raises:
+        InputError: there are some.
+    """
+    buffers = dict(model.named_buffers())
+    for name, tensor in [*model.named_parameters(), *buffers.items()]:
         if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
             raise InputError(f"{name} has no values yet: run some samples through the network first")
         if tensor.is_meta:
             raise InputError(f"{name} is on the meta device, without values: load the network's weights first")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.detach()).all()):
+        if not tensor.is_floating_point():
+            continue
+        wrong = tensor.detach().isnan() if name in buffers else ~torch.isfinite(tensor.detach())
+        if bool(wrong.any()):
             raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
 
 

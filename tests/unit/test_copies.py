@@ -193,6 +193,32 @@ def test_what_a_forward_pass_has_left_behind_hinders_nothing(model, data):
     assert remembers.last is left
 
 
+def test_a_mask_of_minus_infinity_among_the_buffers_is_no_divergence(model, data):
+    expected = decompose(model, "0", *data)
+    model.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+    assert decompose(model, "0", *data) == expected
+    model.mask[0, 0] = torch.nan
+    with pytest.raises(InputError, match="mask holds values that are not finite"):
+        decompose(model, "0", *data)
+
+
+def test_layers_without_values_are_refused(data):
+    lazy = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    for model in (lazy, nn.Sequential(nn.Linear(6, 3)).eval().to("meta")):
+        for call in (lambda net: decompose(net, "0", *data), lambda net: decompose_layers(net, *data)):
+            with pytest.raises(InputError, match=r"0.weight (has no values yet|is on the meta device)"):
+                call(model)
+
+
+def test_a_network_that_returns_nothing_is_refused(model, data):
+    class Silent(nn.Sequential):
+        def forward(self, x):
+            super().forward(x)
+
+    with pytest.raises(InputError, match="the network returns a NoneType"):
+        decompose(Silent(*model).eval(), "0", *data)
+
+
 def test_pruned_weights_are_analysed_as_they_are(model, data):
     prune.l1_unstructured(model[0], "weight", 0.3)
     model(torch.randn(5, 6))

@@ -99,6 +99,36 @@ def test_gap_and_curvature_are_those_of_the_losses_own_mean(name):
     assert result.test_loss.mean() == pytest.approx(float(of_torch(mean, precise, XT, yt).detach()), abs=1e-10)
 
 
+def test_positions_count_as_the_loss_counts_them():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 12), nn.Unflatten(1, (3, 4))).eval()
+    labels = RNG.integers(0, 3, (60, 4))
+    labels[RNG.random((60, 4)) < 0.3] = -100
+    test = (XT, labels[:25])
+    loss = nn.CrossEntropyLoss(weight=W, reduction="none")
+    result = decompose(model, "0", (X, labels), test, loss=loss)
+    mean, precise = nn.CrossEntropyLoss(weight=W.double()), model.double()
+    means = [mean(precise(torch.from_numpy(x)), torch.from_numpy(y)).item() for x, y in (test, (X, labels))]
+    assert result.gap == pytest.approx(means[0] - means[1], abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "match"),
+    [
+        ("cross_entropy", Y.astype(float), "class indices, integers"),
+        ("cross_entropy", Y[:, None], "flatten labels"),
+        ("cross_entropy", np.eye(3)[Y], "for shares of classes"),
+        (nn.CrossEntropyLoss, Y, r"loss is a class: make one of it, CrossEntropyLoss\(reduction"),
+        (nn.CrossEntropyLoss(weight=W[:2], reduction="none"), Y, "weight tensor should be defined"),
+        (nn.BCEWithLogitsLoss(reduction="none"), Y, "wanted targets of the outputs' shape"),
+    ],
+)
+def test_targets_that_the_loss_does_not_mean_are_refused_with_the_way_out(loss, targets, match):
+    with pytest.raises(InputError, match=match) as caught:
+        decompose(network(), "0", (X, targets), (XT, targets[:25]), loss=loss, pairs=([0], [0]))
+    assert "float64 copy" not in str(caught.value)
+
+
 def test_a_function_with_keywords_weighs_as_its_module_does():
     loss = partial(cross_entropy, weight=W, reduction="none")
     module = nn.CrossEntropyLoss(weight=W, reduction="none")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import nn
 from torch.nn.functional import cross_entropy, gelu, linear, silu
 from torch.nn.utils import parametrizations, parametrize
@@ -88,7 +89,54 @@ class NotWhileTraced(nn.Module):
         return x.clamp(max=1.5) if isinstance(x, torch.Tensor) else x
 
 
+class Reversed(torch.autograd.Function):
+    """Of the newer form: context apart from the forward."""
+
+    @staticmethod
+    def forward(x):
+        return x * 1.0
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -0.5 * gradient
+
+
+def listened_to(x):
+    x = x.tanh()
+    if torch.is_tensor(x) and x.requires_grad:
+        x.register_hook(lambda gradient: 0.3 * gradient)
+    return x
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tanh = nn.Tanh()
+
+    def forward(self, x):
+        return self.tanh(x)
+
+
+def with_a_backward_hook():
+    module = Inner()
+    module.register_full_backward_hook(lambda module, before, after: (0.25 * before[0],))
+    return module
+
+
+def recomputed(x):
+    return torch.utils.checkpoint.checkpoint(torch.tanh, x, use_reentrant=False)
+
+
 ACTIVATIONS = {
+    "a gradient turned round": Reversed.apply,
+    "a hook of a tensor": listened_to,
+    "a backward hook of a module": with_a_backward_hook(),
+    "activities computed again": recomputed,
+    "values without a graph": lambda x: x.tanh() * x.data.sigmoid(),
     "a function with derivatives of its own": Sigmoidal.apply,
     "a gradient cut in few samples": Clipped.apply,
     "straight-through rounding by a function": Straight.apply,
