@@ -24,7 +24,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--model", required=True, help="package.module:name of a function or class that builds the network"
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="its weights: .safetensors, .pt or .pth")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="its weights: .safetensors, or of torch.save (.pt, .pth, .ckpt, .bin, .pth.tar)",
+    )
     parser.add_argument(
         "--layer", required=True, action="append", help="name of a linear layer, repeated for more, or all"
     )

@@ -28,7 +28,8 @@ def test_class_labels_stand_for_their_unit_vectors_in_the_squared_error():
 @pytest.mark.parametrize(
     ("outputs", "targets"),
     [
-        (OUTPUTS[:, :1], TARGETS[:, 0]),  # would be broadcast to (20, 20)
+        (OUTPUTS[:, :2], TARGETS[:, 0]),
+        (OUTPUTS[:, 0], TARGETS[:, :2]),
         (OUTPUTS, TARGETS[:, :3]),
         (OUTPUTS, LABELS + 1),  # no such class
         (OUTPUTS, LABELS - 1),
@@ -37,6 +38,13 @@ def test_class_labels_stand_for_their_unit_vectors_in_the_squared_error():
 def test_targets_that_do_not_match_the_outputs_are_refused(outputs, targets):
     with pytest.raises(InputError, match="the loss does not accept outputs of shape"):
         checked_losses(LOSSES["mse"], outputs, targets)
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 1), (20, 1, 1)])
+def test_targets_that_differ_in_axes_of_length_one_are_not_broadcast(shape):
+    expected = (OUTPUTS[:, 0] - TARGETS[:, 0]).square()
+    assert torch.equal(checked_losses(LOSSES["mse"], OUTPUTS[:, :1], TARGETS[:, 0].reshape(shape)), expected)
+    assert torch.equal(checked_losses(LOSSES["mse"], OUTPUTS[:, 0], TARGETS[:, 0].reshape(shape)), expected)
 
 
 @pytest.mark.parametrize("epsilon", [0, 0.1, 0.9])

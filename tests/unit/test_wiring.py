@@ -1,6 +1,7 @@
 """What only samples can tell of a network: samples that are coupled, chance, weights that do more than W a + b."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -139,10 +140,17 @@ def test_rare_changes_in_place_behind_the_layer_count(data):
     assert abs(unclamped.trace / one.trace - 1) > 1e-4
 
 
-def test_a_network_that_keeps_what_it_computed_cannot_be_copied_and_says_so(data):
+def test_a_network_that_keeps_what_it_computed_is_analysed_as_one_that_does_not(data):
     model = Net().eval()
+    expected = decompose(model, "fc", *data)
     model.kept = model.first(torch.randn(2, 8))  # as a forward pass with gradients leaves behind
-    with pytest.raises(InputError, match="the network cannot be copied .* computed with gradients"):
+    assert decompose(model, "fc", *data) == expected
+
+
+def test_a_network_that_cannot_be_copied_says_so(data):
+    model = Net().eval()
+    model.lock = threading.Lock()
+    with pytest.raises(InputError, match="the network cannot be copied .*lock"):
         decompose(model, "fc", *data)
 
 

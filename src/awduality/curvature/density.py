@@ -12,16 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
+from awduality.arguments import number, whole_number
+from awduality.arrays import as_tensor
 from awduality.curvature.lanczos import NEGLIGIBLE, Operator, orthogonalised
 from awduality.curvature.operators import HessianOperator
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss
-from awduality.probe import Array, LayerProbe
+from awduality.opening import Output
+from awduality.probe import LayerProbe
+from awduality.samples import Brought
 from awduality.streams import stream
+from awduality.values import Value
 
 
-@dataclass(frozen=True)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Value):
     """An estimate of how the M eigenvalues of a matrix are distributed: a share of them at each node.
 
     Two errors. *Probes*: everything is a mean over random vectors. A share s of the eigenvalues has a standard error of
@@ -37,50 +42,65 @@ class SpectralDensity:
 
     def smoothed(self, grid: np.ndarray, width: float) -> np.ndarray:
         """The density at the points of a grid, (G,), every node a Gaussian of standard deviation ``width``."""
-        if not width > 0:
+        if not number("width", width) > 0:
             raise InputError(f"the width of the Gaussians must be positive, in units of the eigenvalues: got {width}")
-        distance = (np.asarray(grid, dtype=np.float64)[:, None] - self.nodes.ravel()) / width
+        distance = (_grid(grid)[:, None] - self.nodes.ravel()) / width
         return np.asarray(np.exp(-(distance**2) / 2) @ self.weights.ravel() / (width * np.sqrt(2 * np.pi)))
 
     def cumulative(self, grid: np.ndarray) -> np.ndarray:
         """The share of the eigenvalues that are not larger than each point of a grid, (G,), from 0 to 1."""
-        return np.asarray((self.nodes.ravel() <= np.asarray(grid)[:, None]) @ self.weights.ravel())
+        return np.asarray((self.nodes.ravel() <= _grid(grid)[:, None]) @ self.weights.ravel())
 
     def moment(self, order: int) -> float:
         """The mean of λ^order over the eigenvalues, tr H^order / M."""
-        return float(np.sum(self.weights * self.nodes**order))
+        return float(np.sum(self.weights * self.nodes ** whole_number("order", order, 0)))
 
     def moment_error(self, order: int) -> float:
         """The standard error of this moment, from its spread over the probes; wants two of them at least."""
-        by_probe = len(self.nodes) * np.sum(self.weights * self.nodes**order, axis=1)
+        by_probe = len(self.nodes) * np.sum(self.weights * self.nodes ** whole_number("order", order, 0), axis=1)
         return float(by_probe.std(ddof=1) / np.sqrt(len(by_probe))) if len(by_probe) > 1 else float("nan")
 
 
+def _grid(points: np.ndarray) -> np.ndarray:
+    found = as_tensor(points, "grid").double().cpu().numpy()
+    if found.ndim != 1:
+        raise InputError(f"grid must be points on a line, (G,): got shape {found.shape}")
+    return found
+
+
+@torch.inference_mode(False)
 def layer_density(
     model: nn.Module,
     layer: str,
-    train: tuple[Array, Array],
-    loss: str | PerSampleLoss = "cross_entropy",
+    train: Brought,
+    loss: str | PerSampleLoss | nn.Module = "cross_entropy",
     probes: int = 10,
     steps: int = 50,
     seed: int = 0,
+    *,
+    output: Output = None,
 ) -> SpectralDensity:
     """How the eigenvalues of one layer's Hessian are distributed, however large the layer.
 
     Args:
         model: any network in eval mode; the work is done on a float64 copy.
         layer: dotted name of an ``nn.Linear`` that is called once per forward on an (N, n) input.
-        train: training inputs (N, …) and targets (N, …), arrays or tensors.
-        loss: a name from ``awduality.losses.LOSSES`` or a function (outputs, targets) -> losses of shape (N,).
+        train: training inputs (N, …) and targets (N, …), as in ``awduality.decompose``.
+        loss: as in ``awduality.decompose``.
         probes: number of random vectors.
         steps: products of the Hessian with each of them; memory for as many vectors of the layer's size.
         seed: of the random vectors.
+        output: as in ``awduality.decompose``.
 
     Raises:
         InputError: the layer or the data cannot be used, or a number is out of range.
     """
-    probe = LayerProbe(model, layer, loss)
-    return spectral_density(HessianOperator(probe, probe.see(train)), probes, steps, stream(seed, "density", 0))
+    for name, value, least in (("probes", probes, 1), ("steps", steps, 1), ("seed", seed, 0)):
+        whole_number(name, value, least)
+    probe = LayerProbe(model, layer, loss, output)
+    return spectral_density(
+        HessianOperator(probe, probe.see(train, "train")), probes, steps, stream(seed, "density", 0)
+    )
 
 
 def spectral_density(operator: Operator, probes: int, steps: int, generator: np.random.Generator) -> SpectralDensity:

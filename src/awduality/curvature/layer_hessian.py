@@ -30,10 +30,11 @@ def output_hessians(probe: LayerProbe, seen: Seen) -> Iterator[tuple[Tensor, Ten
     respect to the outputs z: m passes for all samples together.
     """
     outputs = probe.weight.shape[0]
-    for part in parts(len(seen), outputs**2):
+    for part in parts(len(seen), outputs**2, probe.differentiated_at_once):
         hessians = seen.activities.new_zeros(part.stop - part.start, outputs, outputs)
         for unit, row in enumerate(_rows(probe, seen, part)):
             hessians[:, unit] = row
+        _check_finite(hessians, probe.name)
         yield (hessians + hessians.mT) / 2, seen.activities[part]
 
 
@@ -43,24 +44,26 @@ def output_products(probe: LayerProbe, seen: Seen, part: slice, vectors: Tensor)
     output, gradient = _gradient(probe, seen, part)
     if gradient.requires_grad:
         for column, along in enumerate(vectors.unbind(2)):
-            (product,) = torch.autograd.grad(gradient, output, along, retain_graph=True, materialize_grads=True)
+            (product,) = _grad(probe, gradient, output, along, retain_graph=True)
             products[:, :, column] = product
+    _check_finite(products, probe.name)
     return products
 
 
 def hessian_trace(probe: LayerProbe, seen: Seen) -> float:
     """The exact trace of H, (1/N) Σ_k tr S_k |a_k|², at m backward passes; neither H nor any S_k is made."""
     total = seen.activities.new_zeros(())
-    for part in parts(len(seen), 1):
+    for part in parts(len(seen), 1, probe.differentiated_at_once):
         squared = seen.activities[part].square().sum(1)
         for unit, row in enumerate(_rows(probe, seen, part)):
             total += row[:, unit] @ squared
-    return float(total) / len(seen)
+    _check_finite(total, probe.name)
+    return float(total) / seen.total
 
 
-def parts(samples: int, entries: int) -> Iterator[slice]:
-    """Consecutive samples, at most 1,024 at a time, and no more than fit at ``entries`` float64 for each."""
-    step = min(_CHUNK, max(1, _PART_BYTES // (8 * entries)))
+def parts(samples: int, entries: int, most: int | None = None) -> Iterator[slice]:
+    """Consecutive samples, at most 1,024 (and ``most``) at a time, and no more than fit at ``entries`` float64 each."""
+    step = min(_CHUNK, most or _CHUNK, max(1, _PART_BYTES // (8 * entries)))
     return (slice(first, min(first + step, samples)) for first in range(0, samples, step))
 
 
@@ -71,7 +74,7 @@ def _rows(probe: LayerProbe, seen: Seen, part: slice) -> Iterator[Tensor]:
         with torch.enable_grad():
             sums = [column.sum() for column in gradient.unbind(1)]
         for total in sums:
-            yield torch.autograd.grad(total, output, retain_graph=True, materialize_grads=True)[0]
+            yield _grad(probe, total, output, None, retain_graph=True)[0]
 
 
 def _gradient(probe: LayerProbe, seen: Seen, part: slice) -> tuple[Tensor, Tensor]:
@@ -80,14 +83,33 @@ def _gradient(probe: LayerProbe, seen: Seen, part: slice) -> tuple[Tensor, Tenso
     # Of the kernels of attention only this one can be differentiated twice.
     with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         output.requires_grad_(True)
-        total = probe.losses_at_output(seen.inputs[part], seen.targets[part], output).sum()
+        total = probe.losses_at_output(*seen.rows(part), output).sum()
         if not total.requires_grad:
             raise InputError(
                 f"the loss cannot be differentiated with respect to the outputs of layer {probe.name!r}: the network "
                 "or the loss leaves autograd (detach, no_grad, NumPy), or does not depend on them"
             )
-        (gradient,) = torch.autograd.grad(total, output, create_graph=True, materialize_grads=True)
+        (gradient,) = _grad(probe, total, output, None, create_graph=True)
     return output, gradient
+
+
+def _grad(probe: LayerProbe, of: Tensor, place: Tensor, along: Tensor | None, **graph: bool) -> tuple[Tensor, ...]:
+    """A backward pass, of which errors are the network's or the loss's."""
+    try:
+        return torch.autograd.grad(of, place, along, materialize_grads=True, **graph)
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"the loss cannot be differentiated twice with respect to the outputs of layer {probe.name!r}: {error}. "
+            "Write the operation in others that can, in the network or the loss"
+        ) from error
+
+
+def _check_finite(found: Tensor, layer: str) -> None:
+    if not bool(torch.isfinite(found).all()):
+        raise InputError(
+            f"the second derivatives of the loss with respect to the outputs of layer {layer!r} are not finite, though "
+            "the losses are: it has a root, a norm or a logarithm at zero, say"
+        )
 
 
 def layer_hessian(probe: LayerProbe, seen: Seen) -> Tensor:
@@ -117,7 +139,7 @@ def layer_hessian(probe: LayerProbe, seen: Seen) -> Tensor:
     for s, a in output_hessians(probe, seen):
         left = s.flatten(1).index_select(1, flat)
         packed.addmm_(left.T, _products(a))
-    packed /= len(seen)
+    packed /= seen.total
     hessian = packed.new_empty(outputs, units, outputs, units)
     of_outputs, of_units = _unpacking(outputs).to(device), _unpacking(units).to(device)
     for unit in range(outputs):  # one row of blocks after the other: no second array of the Hessian's size

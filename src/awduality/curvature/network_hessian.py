@@ -7,7 +7,6 @@ N(k − 1) at most. Parameters stand one after the other, each row-major, in the
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -17,9 +16,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, hessian, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from awduality.copies import precise
+from awduality.criteria import as_loss, weights_of
 from awduality.errors import InputError
-from awduality.losses import PerSampleLoss, checked_losses, named_loss
-from awduality.probe import Array
+from awduality.losses import PerSampleLoss, checked_losses
+from awduality.nested import described
+from awduality.samples import Brought, gathered
+from awduality.suitable import check_network
 
 MOST_PARAMETERS = 12_000  # a dense Hessian of 1.1 GiB
 _COLUMNS = 16  # products at once
@@ -31,8 +34,9 @@ class NetworkHessian:
 
     Args:
         model: any network in eval mode whose loss can be differentiated twice; the work is done on a float64 copy.
-        train: inputs (N, …) and targets (N, …), arrays or tensors.
-        loss: a name from ``awduality.losses.LOSSES`` or a function (outputs, targets) -> losses of shape (N,).
+        train: inputs (N, …) and targets (N, …): arrays of any kind, a ``Dataset`` or a ``DataLoader``; one input.
+        loss: a name from ``awduality.losses.LOSSES``, a loss of ``torch.nn`` with ``reduction="none"``, or a function
+            (outputs, targets) -> losses of shape (N,).
 
     Raises:
         InputError: the network is in train mode, has no parameters or such that are not finite; no samples, or inputs
@@ -40,7 +44,7 @@ class NetworkHessian:
     """
 
     def __init__(
-        self, model: nn.Module, train: tuple[Array, Array], loss: str | PerSampleLoss = "cross_entropy"
+        self, model: nn.Module, train: Brought, loss: str | PerSampleLoss | nn.Module = "cross_entropy"
     ) -> None:
         self._model = _checked(model)
         parameters = dict(self._model.named_parameters())
@@ -50,7 +54,9 @@ class NetworkHessian:
         self.device = self.parameters.device
         self.shape = (len(self.parameters), len(self.parameters))
         self._inputs, self._targets = _samples(train, self.device)
-        self._loss = named_loss(loss)
+        self._loss = as_loss(loss, self.device)
+        if weights_of(self._loss, self._targets) is not None:
+            raise InputError("the Hessian of a whole network is that of a plain mean, but the loss weighs samples")
         with torch.no_grad():
             losses = checked_losses(self._loss, self._outputs(self._inputs), self._targets)
         self.loss = float(losses.mean())  # the mean loss itself
@@ -170,23 +176,15 @@ def _symmetrised(matrix: Tensor) -> Tensor:
 
 def _checked(model: nn.Module) -> nn.Module:
     """A float64 copy."""
-    training = [name or "the network" for name, module in model.named_modules() if module.training]
-    if training:
-        raise InputError(f"{training[0]} is in train mode: call model.eval() first")
-    copied = copy.deepcopy(model).double()
-    parameters = dict(copied.named_parameters())
-    if not parameters:
+    check_network(model)
+    found = precise(model).requires_grad_(True)
+    if not any(True for _ in found.parameters()):
         raise InputError("the network has no parameters, so it has no Hessian")
-    for name, parameter in parameters.items():
-        if not bool(torch.isfinite(parameter).all()):
-            raise InputError(f"{name} holds values that are not finite: the run has diverged, nothing to analyse")
-    return copied
+    return found
 
 
-def _samples(train: tuple[Array, Array], device: torch.device) -> tuple[Tensor, Tensor]:
-    inputs, targets = (torch.as_tensor(array, device=device) for array in train)
-    if len(inputs) != len(targets) or len(inputs) == 0:
-        raise InputError(
-            f"wanted as many targets as inputs, and some: got {len(inputs)} inputs, {len(targets)} targets"
-        )
-    return inputs.double(), targets.double() if targets.is_floating_point() else targets.long()
+def _samples(train: Brought, device: torch.device) -> tuple[Tensor, Tensor]:
+    inputs, targets = gathered(train, "train")
+    if not torch.is_tensor(inputs):
+        raise InputError(f"the Hessian of a whole network takes one input: got {described(inputs)}")
+    return inputs.double().to(device), targets.to(device)

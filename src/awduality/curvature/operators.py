@@ -47,14 +47,15 @@ class HessianOperator:
         if self._kept is None:
             return hessian_trace(self._probe, self._seen)
         squared = self._seen.activities.square().sum(1)
-        return float(self._kept.diagonal(dim1=1, dim2=2).sum(1) @ squared) / len(self._seen)
+        return float(self._kept.diagonal(dim1=1, dim2=2).sum(1) @ squared) / self._seen.total
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """H V for V (m·n, k), a vector per column."""
         (outputs, units), count = self._probe.weight.shape, vectors.shape[1]
         blocks = vectors.reshape(outputs, units, count).transpose(0, 1).reshape(units, outputs * count)
         total = vectors.new_zeros(outputs * count, units)
-        for part in parts(len(self._seen), 3 * outputs * count):
+        most = None if self._kept is not None else self._probe.differentiated_at_once
+        for part in parts(len(self._seen), 3 * outputs * count, most):
             activities = self._seen.activities[part]
             moved = torch.mm(activities, blocks).view(-1, outputs, count)  # V a
             if self._kept is None:
@@ -62,7 +63,7 @@ class HessianOperator:
             else:
                 curved = torch.bmm(self._kept[part], moved)
             total.addmm_(curved.view(len(activities), -1).T, activities)
-        total /= len(self._seen)
+        total /= self._seen.total
         return total.view(outputs, count, units).transpose(1, 2).reshape(-1, count)
 
 

@@ -37,6 +37,7 @@ class PairChanges:
     )
     dropped: int  # pairs without a dual: silent training activity, but another output wanted
     gap: float  # mean test loss − mean training loss, over all samples
+    target_shift: float = 0.0  # what unequal targets add: ⟨ℓ(a′; y′) − ℓ(a′; y)⟩ over the pairs
 
     @property
     def squared_norm(self) -> Tensor:
@@ -51,14 +52,18 @@ class PairChanges:
         return torch.where(squared > 0, change / squared.masked_fill(squared == 0, 1.0), 0.0)
 
 
-def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> PairChanges:
+def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs, tolerance: float = 0.0) -> PairChanges:
     """The dual weights and losses of all pairs.
+
+    Where the loss weighs samples, losses are in units of the mean weight of the pairs, so that their plain mean is the
+    mean that the loss takes itself. Where targets differ within the tolerance, the test activity's loss is that for the
+    training target, which the dual gives; ``target_shift`` is the rest of the difference.
 
     Raises:
         InputError: pairs out of range or of unequal targets; no pair has a dual; a layer that the loss depends on by
             another path.
     """
-    _check_pairs(pairs, train.targets, test.targets)
+    _check_pairs(pairs, train, test, tolerance)
     train_index, test_index = (index.to(train.activities.device) for index in (pairs.train, pairs.test))
     dual = dual_weights(probe.weight, train.activities[train_index], test.activities[test_index])
     kept = dual.exists
@@ -71,22 +76,35 @@ def pair_changes(probe: LayerProbe, train: Seen, test: Seen, pairs: Pairs) -> Pa
     activities, test_loss = train.activities[train_index], test.losses[test_index]
     output = test.activities[test_index] @ probe.weight.T
     dual_output = dual_outputs(probe.weight, dual, activities)
-    dual_loss = probe.losses_at_output(train.inputs[train_index], train.targets[train_index], dual_output + probe.bias)
-    _check_not_bypassed(probe.name, dual_loss, test_loss)
+    inputs, targets = train.rows(train_index)
+    dual_loss = probe.losses_at_output(inputs, targets, dual_output + probe.bias)
+    shift = torch.zeros_like(test_loss)
+    if tolerance and bool((targets != test.targets[test_index]).any()):
+        of_train = probe.losses_at_output(test.rows(test_index)[0], targets, output + probe.bias)
+        shift, test_loss = test_loss - of_train, of_train
+    if not _equal(dual_loss, test_loss):
+        _refuse(probe.name, probe.losses_at_output(inputs, targets, output + probe.bias), dual_loss, test_loss)
+    train_loss, scale = train.losses[train_index], 1.0
+    if train.weights is not None:
+        scale = len(train_index) / float(train.weights[train_index].sum())
+        train_loss, test_loss, dual_loss = scale * train_loss, scale * test_loss, scale * dual_loss
     return PairChanges(
         layer=probe.name,
         dual=dual,
         activities=activities,
-        train_loss=train.losses[train_index],
+        train_loss=train_loss,
         test_loss=test_loss,
         dual_loss=dual_loss,
         output_error=relative_error(dual_output, output, probe.weight, activities),
         dropped=int((~kept).sum()),
-        gap=float(test.losses.mean() - train.losses.mean()),
+        gap=test.mean_loss - train.mean_loss
+        if train.weights is not None or test.weights is not None
+        else float(test.losses.mean() - train.losses.mean()),
+        target_shift=scale * float(shift.mean()),
     )
 
 
-def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor) -> None:
+def _check_pairs(pairs: Pairs, train: Seen, test: Seen, tolerance: float) -> None:
     shapes = [tuple(index.shape) for index in (pairs.train, pairs.test)]
     if shapes[0] != shapes[1] or len(shapes[0]) != 1 or len(pairs) == 0:
         raise InputError(
@@ -94,16 +112,35 @@ def _check_pairs(pairs: Pairs, targets: Tensor, test_targets: Tensor) -> None:
         )
     if any(index.is_floating_point() or index.dtype == torch.bool for index in (pairs.train, pairs.test)):
         raise InputError(f"pairs are positions, so integers: got {pairs.train.dtype} and {pairs.test.dtype}")
-    for name, index, size in (("training", pairs.train, len(targets)), ("test", pairs.test, len(test_targets))):
+    for name, index, seen in (("training", pairs.train, train), ("test", pairs.test, test)):
+        size = len(seen)
         if int(index.min()) < 0 or int(index.max()) >= size:
             raise InputError(
                 f"pairs name {name} samples {int(index.min())} to {int(index.max())}, but there are {size}"
             )
-    unequal = (targets[pairs.train] != test_targets[pairs.test]).reshape(len(pairs), -1).any(1)
+        if seen.weights is not None and (ignored := int((seen.weights[index.to(seen.weights.device)] == 0).sum())):
+            raise InputError(
+                f"pairs name {ignored} {name} samples of weight zero in the loss, such as those of ignored labels: "
+                "leave them out"
+            )
+    ours, theirs = train.targets[pairs.train], test.targets[pairs.test]
+    if ours.shape != theirs.shape:
+        raise InputError(
+            f"targets of training samples have the shape {ours.shape[1:]}, of test samples {theirs.shape[1:]}"
+        )
+    unequal = (ours != theirs) if not tolerance else (ours - theirs).abs() > tolerance
+    unequal = unequal.reshape(len(pairs), -1).any(1)
     if bool(unequal.any()):
         raise InputError(
             "a pair must have the same target on both sides, since its dual gives the training sample the test "
             f"sample's loss: the targets of {int(unequal.sum())} pairs differ"
+            + (
+                f" by more than the tolerance of {tolerance}"
+                if tolerance
+                else "; of targets that are no classes, pass a tolerance="
+                if ours.is_floating_point()
+                else ""
+            )
         )
 
 
@@ -133,11 +170,34 @@ def relative_error(found: Tensor, wanted: Tensor, weight: Tensor, activities: Te
     return float((found - wanted).abs().max() / scale)
 
 
-def _check_not_bypassed(layer: str, dual_loss: Tensor, test_loss: Tensor) -> None:
-    difference = ((dual_loss - test_loss).abs() / (1 + test_loss.abs())).max()
-    if not float(difference) <= _BYPASS_TOLERANCE:
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return _difference(one, other) <= _BYPASS_TOLERANCE
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    return float(((one - other).abs() / (1 + other.abs())).max())
+
+
+def _refuse(layer: str, exact: Tensor, dual_loss: Tensor, test_loss: Tensor) -> None:
+    """Say why the dual does not give the loss of the test sample: a bypass, or rounding that the network enlarges.
+
+    Args:
+        layer: the layer's name.
+        exact: losses of the training samples with the very outputs of the test samples.
+        dual_loss: losses with the outputs that the dual weights give.
+        test_loss: losses of the test samples.
+
+    Raises:
+        InputError: always.
+    """
+    if _equal(exact, test_loss):
         raise InputError(
-            f"layer {layer!r} is bypassed: with the layer's output of the test sample, the training sample's loss "
-            f"differs from the test sample's by up to {float(difference):.3g} (relative), so some path from input to "
-            "loss does not pass through the layer (a residual connection, say): the duality does not hold for it"
+            f"the loss is so steep at the outputs of layer {layer!r} that their rounding in float64 changes it by up "
+            f"to {_difference(dual_loss, test_loss):.3g} (relative): the duality holds, but cannot be computed. "
+            "Scale the inputs or the weights down"
         )
+    raise InputError(
+        f"layer {layer!r} is bypassed: with the layer's output of the test sample, the training sample's loss "
+        f"differs from the test sample's by up to {_difference(exact, test_loss):.3g} (relative), so some path from "
+        "input to loss does not pass through the layer (a residual connection, say): the duality does not hold for it"
+    )

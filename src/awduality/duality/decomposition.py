@@ -13,21 +13,25 @@ size.
 from __future__ import annotations
 
 import logging
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from awduality.arguments import shown
 from awduality.curvature.layer_hessian import MOST_WEIGHTS, layer_hessian
 from awduality.curvature.operators import MOST_BYTES, HessianOperator, factor_bytes, top_spectrum
 from awduality.curvature.spectrum import Spectrum, spectrum
 from awduality.duality.changes import CHUNK, PairChanges, matrices_at_once, pair_changes
 from awduality.duality.dual_weights import DualWeights
-from awduality.duality.pairing import Pairs, nearest_pairs
 from awduality.duality.result import Decomposition, Directions
+from awduality.duality.rules import Chosen, check_pairs, pairs_at_layer, pairs_of_inputs
 from awduality.errors import InputError
 from awduality.losses import PerSampleLoss
-from awduality.probe import Array, LayerProbe, Seen
+from awduality.opening import Output
+from awduality.probe import LayerProbe, Seen
+from awduality.samples import Brought
 
 # All directions cost less than the top ones alone in layers of up to so many weights, and where more than one direction
 # in so many is wanted (docs/performance.md).
@@ -39,14 +43,18 @@ AUTOMATIC_TOP = 100  # directions of a layer that is too large for all, where th
 log = logging.getLogger(__name__)
 
 
+@torch.inference_mode(False)
 def decompose(
     model: nn.Module,
     layer: str,
-    train: tuple[Array, Array],
-    test: tuple[Array, Array],
-    loss: str | PerSampleLoss = "cross_entropy",
-    pairs: tuple[Array, Array] | Pairs | None = None,
+    train: Brought,
+    test: Brought,
+    loss: str | PerSampleLoss | nn.Module = "cross_entropy",
+    pairs: Chosen = None,
     top: int | None = None,
+    *,
+    output: Output = None,
+    tolerance: float = 0.0,
 ) -> Decomposition:
     """Split a network's generalization gap over the eigen-directions of one layer's Hessian.
 
@@ -58,14 +66,19 @@ def decompose(
         model: any network in eval mode; the work is done on a float64 copy.
         layer: dotted name of an ``nn.Linear`` that is called once per forward on an (N, n) input, and through which
             every path from input to loss passes. Weights only; a bias is held fixed.
-        train: training inputs (N, …) and targets (N,), arrays or tensors; class indices for the cross-entropy.
-        test: test inputs (T, …) and targets (T,).
-        loss: ``"cross_entropy"``, ``"mse"``, or a function (outputs, targets) -> losses of shape (N,), such as
-            ``awduality.smoothed_cross_entropy(0.1)``.
-        pairs: positions (train, test) of the samples to compare, each (P,), of equal targets; by default each test
-            sample with the nearest training sample of its class.
+        train: training inputs (N, …) and targets (N, …): arrays of any kind, several inputs as a tuple or a mapping, a
+            ``Dataset`` or a ``DataLoader``; class indices for the cross-entropy.
+        test: test inputs (T, …) and targets (T, …).
+        loss: ``"cross_entropy"``, ``"mse"``, a loss of ``torch.nn`` with ``reduction="none"``, or a function (outputs,
+            targets) -> losses of shape (N,), such as ``awduality.smoothed_cross_entropy(0.1)``.
+        pairs: positions (train, test) of the samples to compare, each (P,), of equal targets; or a function of the
+            samples as seen at the layer that returns them; or ``"activities"``, the nearest at the layer. By default
+            each test sample with the nearest training sample of its target in input space.
         top: keep only this many directions of largest eigenvalue; the others are summed in ``remainder``. By default
             all directions of a layer of up to 12,000 weights, else the top 100, which is logged.
+        output: which part of what the network returns the loss takes, where that is no tensor: an index, a key or a
+            function; by default ``logits``, or all of it for a loss of your own.
+        tolerance: by how much the targets of a pair may differ, for targets that are no classes.
 
     Returns:
         Everything per direction and per pair. Where few directions of a wide layer are asked for, they come from
@@ -74,14 +87,17 @@ def decompose(
     Raises:
         InputError: the layer, the data or the pairs cannot be used, or the largest eigenvalues do not converge.
     """
-    probe = LayerProbe(model, layer, loss)
-    if pairs is None:
-        pairs = nearest_pairs(train, test)
-    elif not isinstance(pairs, Pairs):
-        pairs = Pairs(*(index if torch.is_tensor(index) else torch.as_tensor(np.asarray(index)) for index in pairs))
-    seen = probe.see(train)
-    changes = pair_changes(probe, seen, probe.see(test), pairs)
-    if top is None and (weights := probe.weight.numel()) > MOST_WEIGHTS:
+    probe = LayerProbe(model, layer, loss, output)
+    weights = probe.weight.numel()
+    if top is not None:
+        top = _top(top, weights)
+    check_pairs(pairs)
+    ours, theirs = probe.tensors(train, "train"), probe.tensors(test, "test")
+    if pairs is None or (isinstance(pairs, str) and pairs == "inputs"):
+        pairs = pairs_of_inputs(model, ours, theirs, probe.loss, tolerance)
+    seen, tested = probe.see(ours, "train"), probe.see(theirs, "test")
+    changes = pair_changes(probe, seen, tested, pairs_at_layer(pairs, seen, tested, tolerance), tolerance)
+    if top is None and weights > MOST_WEIGHTS:
         top = AUTOMATIC_TOP
         log.info(
             "layer %r has %s weights: its %d sharpest directions, and the sum of the others", layer, f"{weights:,}", top
@@ -106,9 +122,15 @@ def decompose_in_basis(changes: PairChanges, basis: Spectrum, top: int | None = 
     Raises:
         InputError: ``top`` is not between 1 and the number of directions.
     """
-    if top is not None and not 1 <= top <= len(basis.eigenvalues):
-        raise InputError(f"top must be between 1 and the layer's {len(basis.eigenvalues)} weights: got {top}")
+    if top is not None:
+        _top(top, len(basis.eigenvalues))
     return decomposition(changes, basis, components(changes.dual, basis.eigenvectors[:, :top]))
+
+
+def _top(top: int, weights: int) -> int:
+    if isinstance(top, bool) or not isinstance(top, Integral) or not 1 <= top <= weights:
+        raise InputError(f"top must be an integer between 1 and the layer's {weights} weights: got {shown(top)}")
+    return int(top)
 
 
 def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> Decomposition:
@@ -134,6 +156,7 @@ def decomposition(changes: PairChanges, basis: Spectrum, projected: Tensor) -> D
         dual_loss=_numpy(changes.dual_loss),
         dual_norm=_numpy(changes.squared_norm.sqrt()),
         output_error=changes.output_error,
+        target_shift=changes.target_shift,
     )
 
 

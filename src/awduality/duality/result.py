@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
 from awduality.files import read_arrays, read_json, write_arrays, write_json
+from awduality.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ _PER_DIRECTION = ("eigenvalues", "sigma_g", "sigma_w", "mean_g", "mean_w", "c")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Directions:
+class Directions(Value):
     """Moments over pairs along each of M directions; arrays are NumPy float64.
 
     σ_w has the unit of the weights, σ_g is loss per unit of weight.
@@ -35,12 +37,6 @@ class Directions:
     mean_g: np.ndarray  # (M,)
     mean_w: np.ndarray  # (M,)
     c: np.ndarray  # (M,) correlation of the two over pairs; 0 where one of them does not vary
-
-    def __eq__(self, other: object) -> bool:
-        """Whether every number is the same, to the bit; NaN equals NaN."""
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(_equal(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} along {len(self.sigma_g)} directions: estimate {self.estimate:.4g}"
@@ -77,16 +73,10 @@ class Directions:
         return np.argsort(-self.sigma_g, kind="stable")
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, str):
-        return bool(one == other)
-    return np.shape(one) == np.shape(other) and bool(np.array_equal(one, other, equal_nan=True))
-
-
 def _number(directions: int) -> int:
-    if directions < 0:
-        raise InputError(f"the sharp part is that of some directions, or of none: got {directions}")
-    return directions
+    if isinstance(directions, bool) or not isinstance(directions, Integral) or int(directions) < 0:
+        raise InputError(f"the sharp part is that of some directions, or of none: got {directions!r}")
+    return int(directions)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,6 +100,7 @@ class Decomposition(Directions):
     dual_loss: np.ndarray  # (P,) ℓ(a; W + ΔW): equal to test_loss, since the duality is exact
     dual_norm: np.ndarray  # (P,) |ΔW|
     output_error: float  # largest |(W + ΔW) a − W a′| over pairs, relative to the largest |W a′|
+    target_shift: float = 0.0  # with a tolerance of targets: what their difference adds to the mean, ℓ(y′) − ℓ(y)
 
     def __repr__(self) -> str:
         """A few lines: what was decomposed, and the numbers that one looks at first."""
@@ -272,5 +263,5 @@ def _checked(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str,
         shapes = {name: found[name].shape for name in names}
         if len(set(shapes.values())) != 1 or found[names[0]].ndim != 1:
             raise ValueError(f"arrays of one length were wanted: got {shapes}")
-    found |= {name: float(content[name]) for name in ("trace", "gap", "remainder", "output_error")}
+    found |= {name: float(content[name]) for name in ("trace", "gap", "remainder", "output_error", "target_shift")}
     return found | {"layer": str(content["layer"])} | {name: int(content[name]) for name in ("weights", "dropped")}

@@ -244,7 +244,7 @@ def test_images_are_paired_by_all_their_pixels(rng):
     [
         ((5, 2, 5), (5, 2, 5), "nearest", "unknown pairing 'nearest': wanted test_to_train or train_to_test"),
         ((5, 2, 5), (5, 3, 5), "test_to_train", "training inputs have 2 features each, test inputs 3"),
-        ((5, 2, 6), (5, 2, 5), "test_to_train", "got 5 inputs, 6 labels"),
+        ((5, 2, 6), (5, 2, 5), "test_to_train", "got 5 inputs, 6 targets"),
     ],
 )
 def test_what_cannot_be_paired_is_refused(train, test, pairing, match):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import awduality
-from awduality import decompose, decompose_layers, nearest_pairs
+from awduality import decompose, decompose_layers
 from awduality.duality import layers as module
 from awduality.errors import InputError
 from awduality.networks import fully_connected
@@ -40,7 +40,8 @@ def test_every_layer_is_decomposed_as_by_itself(model, data):
 
 def test_samples_are_paired_once(model, data, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "nearest_pairs", lambda *sets: calls.append(1) or nearest_pairs(*sets))
+    pair = module.pairs_of_inputs
+    monkeypatch.setattr(module, "pairs_of_inputs", lambda *sets: calls.append(1) or pair(*sets))
     decompose_layers(model, *data)
     assert calls == [1]
 

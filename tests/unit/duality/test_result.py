@@ -45,7 +45,13 @@ def test_it_is_printed_in_three_lines_that_name_the_layer_and_the_numbers(whole,
     text = repr(whole)
     assert len(text.splitlines()) == 3
     assert max(map(len, text.splitlines())) < 140
-    for words in ("layer '2'", "12 directions", "24 pairs (1 more", f"gap {whole.gap:.4g}", f"λ₁ {whole.eigenvalues[0]:.4g}"):
+    for words in (
+        "layer '2'",
+        "12 directions",
+        "24 pairs (1 more",
+        f"gap {whole.gap:.4g}",
+        f"λ₁ {whole.eigenvalues[0]:.4g}",
+    ):
         assert words in text
     assert "directions left out" not in text
     assert "3 directions of 12" in repr(truncated)
