@@ -199,6 +199,7 @@ def draw_damping(runs: pd.DataFrame, course: pd.DataFrame, optima: pd.DataFrame)
             rows = of[of["penalty"] == penalty]
             axes.plot(rows["step"], rows["error"], color=line, label=rf"$\rho = {format_value(penalty)}$")
         axes.set(yscale="log", xlabel="Step", ylabel="Energy distance")
+        plain_log_ticks(axes.yaxis, *axes.get_ylim())
         axes.set_title(rf"$r_G/r_D = {format_value(ratio)}$", fontsize=6.5)
         axes.legend()
     for axes, text in zip(panels, "abc", strict=False):

@@ -118,6 +118,7 @@ STUDY = Study(
             tables=("runs", "clouds", "course", "boundaries", "optima", "interior"),
         ),
     ),
+    cost={"quick": "20 seconds", "full": "5 minutes"},
     judged=("runs", "boundaries", "optima", "interior"),
     canonical=canonical,
     group=group,
