@@ -1,14 +1,14 @@
-"""Functions of five bits, the prior that a random network puts on them, and the regret of Bayes mixtures over functions.
+"""Functions of five bits, the prior that a random network puts on them, and the regret of mixtures over functions.
 
-A function g: {−1, 1}⁵ → {0, 1} is its (32,) values, or the 32-bit code of these. Data: y = f(x), flipped with probability
-ε; P_g(y|x) = 1 − ε where y = g(x), else ε. Everything is in nats and, unlike in the paper, not divided by the number of
-samples. Source: Feder, Urbanke & Fogel (2025), arXiv 2506.07661; the setting is ours.
+A function g: {−1, 1}⁵ → {0, 1} is its (32,) values, or the 32-bit code of these. Data: y = f(x), flipped with
+probability ε; P_g(y|x) = 1 − ε where y = g(x), else ε. Everything is in nats and, unlike in
+the paper, not divided by the number of samples. Source: Feder, Urbanke & Fogel (2025), arXiv 2506.07661; the setting is ours.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -81,6 +81,10 @@ class Prior:
         place = np.minimum(np.searchsorted(self.codes, asked), len(self.codes) - 1)
         return np.where(self.codes[place] == asked, self.counts[place], 0)
 
+    def orbit_weight(self, function: np.ndarray) -> float:
+        """The mean share of the draws over the orbit of a function: an estimate of the networks' own prior of it."""
+        return float(self.count(orbit(function)).mean() / self.counts.sum())
+
 
 @cache
 def _symmetries() -> np.ndarray:
@@ -96,7 +100,7 @@ def _symmetries() -> np.ndarray:
 def orbit(function: np.ndarray) -> np.ndarray:
     """Codes, ascending, of all functions that a (32,) one becomes if bits are permuted or flipped, or the output is.
 
-    A random network's own prior is equal on them.
+    A random network's own prior is equal on them, so that their mean count estimates it best.
     """
     images = function[_symmetries()]
     return np.unique(np.concatenate([codes_of(images), codes_of(1 - images)]))
@@ -136,7 +140,7 @@ def chunks(prior: Prior, columns: int) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def mixtures(prior: Prior, weights: np.ndarray, seen: np.ndarray, noise: float) -> np.ndarray:
-    """(P, C) Σ_g w(g) exp(−a g·n): of every prior the mixture's likelihood, over that of the function 0.
+    """(P, C) Σ_g w(g) exp(−a g·n), a the odds: of every prior the mixture's likelihood, over that of the function 0.
 
     Args:
         prior: the functions.
@@ -151,8 +155,8 @@ def mixtures(prior: Prior, weights: np.ndarray, seen: np.ndarray, noise: float) 
 
 
 def regrets(mixture: np.ndarray, truth: np.ndarray, seen: np.ndarray, noise: float) -> np.ndarray:
-    """ρ = Σ log P_f(y|x) − log Q(yⁿ|xⁿ), from the mixture's likelihood (…,) and the truth (32,); seen is (…, 32)."""
-    found: np.ndarray = -np.log(mixture) - odds(noise) * (seen @ truth)
+    """(P, T) ρ = Σ log P_f(y|x) − log Q(yⁿ|xⁿ), from mixtures (P, T) and truths (P, 32); seen is (P, T, 32)."""
+    found: np.ndarray = -np.log(mixture) - odds(noise) * np.matmul(seen, truth[..., None])[..., 0]
     return found
 
 
@@ -162,13 +166,14 @@ def uniform_mixture(seen: np.ndarray, noise: float) -> np.ndarray:
     return found
 
 
-def mass_by_distance(prior: Prior, truths: np.ndarray) -> np.ndarray:
-    """(P, 33) the prior's weight of the functions that differ from each truth (P, 32) at 0, 1, …, 32 points."""
+def mass_by_distance(prior: Prior, own: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """(P, 33) the weight of what differs from each truth (P, 32) at 0, 1, …, 32 points, (P,) ``own`` at 0."""
     found = np.zeros((len(truths), POINTS + 1))
     for part, functions in chunks(prior, len(truths)):
         distances = np.rint(functions @ (1 - 2 * truths.T) + truths.sum(axis=1)).astype(int)
         for row, distance in zip(found, distances.T, strict=True):
             row += np.bincount(distance, prior.weights[part], POINTS + 1)
+    found[:, 0] = own
     return found
 
 
@@ -182,22 +187,25 @@ def resolvability(mass: np.ndarray, times: np.ndarray, noise: float) -> np.ndarr
     """
     with np.errstate(divide="ignore"):
         spent = -np.log(np.minimum(mass.cumsum(axis=1), 1))
-    found: np.ndarray = (
-        times[None, :, None] * divergence(np.arange(POINTS + 1), noise) + spent[:, None, :]
-    ).min(axis=2)
+    found: np.ndarray = (times[None, :, None] * divergence(np.arange(POINTS + 1), noise) + spent[:, None, :]).min(
+        axis=2
+    )
     return found
 
 
-def ball_bound(prior: Prior, truth: np.ndarray, radius: int, seen: np.ndarray, noise: float) -> np.ndarray:
-    """(C,) −log w(B) + mean over B of Σ log P_f/P_g, which no regret exceeds; B: what differs at so many points at most.
+def ball_bounds(
+    prior: Prior, own: float, truth: np.ndarray, radii: Sequence[int], seen: np.ndarray, noise: float
+) -> np.ndarray:
+    """(B, C) −log w(B) + mean over B of Σ log P_f/P_g, which no regret exceeds, of several balls B.
 
-    The mean is by weight. Infinite where the prior has nothing in the ball.
+    A ball has what differs from the truth at so many points at most. The mean is by weight, that of the truth being
+    ``own``. Infinite where nothing in the ball has weight.
     """
-    functions = functions_of(prior.codes).astype(float)
-    near = np.abs(functions - truth).sum(axis=1) <= radius
-    if not near.any():
-        return np.full(len(seen), np.inf)
-    weights = prior.weights[near]
-    excess = odds(noise) * ((functions[near] - truth) @ seen.T)
-    found: np.ndarray = -np.log(weights.sum()) + weights @ excess / weights.sum()
+    distances = np.bitwise_count(prior.codes ^ codes_of(truth))
+    found = np.full((len(radii), len(seen)), np.inf)
+    for row, radius in zip(found, radii, strict=True):
+        near = (distances <= radius) & (distances > 0)
+        weights, functions = prior.weights[near], functions_of(prior.codes[near]).astype(float)
+        if total := own + weights.sum():
+            row[:] = weights @ (odds(noise) * ((functions - truth) @ seen.T)) / total - np.log(total)
     return found

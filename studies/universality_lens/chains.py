@@ -1,8 +1,8 @@
 """Langevin dynamics in the posterior of a classifier, and gradient descents at the same training loss.
 
-Networks are stacks of R; their weights are W = θ·(2/n)^½, n the inputs of a unit, ReLU between layers and no biases. The
-potential is U(θ) = Σ cross-entropy + ½|θ|², so that θ ← θ − (η/2) ∇U + (ηT)^½ ξ samples the posterior at T = 1. Full
-batches: nothing but ξ is random. Nats.
+Networks are stacks of R; their weights are W = θ·(2/n)^½, n the inputs of a unit, ReLU between layers and no biases.
+The potential is U(θ) = Σ cross-entropy + ½|θ|², so that θ ← θ − (η/2) ∇U + (ηT)^½ ξ samples the posterior at T = 1.
+Full batches: nothing but ξ is random. Nats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 @dataclass(frozen=True)
 class Networks:
-    """Layers of some widths, and training examples: inputs (R, N, n) and labels (R, N), R = 1 where all have the same."""
+    """Layers of some widths, and examples: inputs (R, N, n), labels (R, N), R = 1 where all have the same."""
 
     widths: Sequence[int]
     inputs: np.ndarray
@@ -135,7 +135,7 @@ def mixture_nll(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def by_members(logits: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Number of members, a power of two → the mean over disjoint groups of so many networks of the NLL of their mixture."""
+    """Number of members, a power of two → mean NLL of the mixtures of disjoint groups of so many networks."""
     sizes = [2**power for power in range(len(logits).bit_length()) if 2**power <= len(logits)]
     return {
         size: float(

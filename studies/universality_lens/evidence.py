@@ -1,8 +1,8 @@
 """The prior mass of a function as an integral over weights, and as Laplace has it: fit, size and sharpness.
 
 Under the smooth likelihood exp(−Σ_x softplus(−4 s z(x))), s = 2f − 1, the evidence of f is Z = E_θ exp(−loss). At the
-maximum of the posterior −log Z ≈ loss + ½|θ|² + ½ log det(I + G), G the Gauss–Newton matrix of the summed loss, which is
-its Hessian inside one linear piece of the network. Arrays are stacks of R networks with M = 7H + 1 parameters; nats.
+maximum of the posterior −log Z ≈ loss + ½|θ|² + ½ log det(I + G), G the Gauss–Newton matrix of the summed loss, which
+is its Hessian inside one linear piece of the network. Arrays are stacks of R networks of M = 7H + 1 parameters; nats.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 
 def evidence(outputs: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) −log Z of every truth (P, 32), and the effective number of draws (Σu)²/Σu², from outputs (D, 32) of draws."""
+    """(P,) −log Z of truths (P, 32), and the effective number of draws (Σu)²/Σu², from outputs (D, 32) of draws."""
     of_ones = softplus(-STEEPNESS * outputs.astype(float)).sum(axis=1)
     losses = of_ones[:, None] + STEEPNESS * (outputs.astype(float) @ (1.0 - truths.T))  # softplus(x) = x + softplus(−x)
     least = losses.min(axis=0)

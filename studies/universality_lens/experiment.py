@@ -15,7 +15,7 @@ from awduality.study.step import Job, Outcome, each_run
 from studies.universality_lens import boolean, chains, evidence
 from studies.universality_lens.boolean import Prior
 from studies.universality_lens.study import FUNCTIONS, LATE, SGLD
-from studies.universality_lens.teachers import Teachers, minority, teachers
+from studies.universality_lens.teachers import KINDS, Teachers, minority, teachers
 
 LAYER = "fc2"
 PRIORS = ("network", "shuffled", "uniform")
@@ -51,40 +51,47 @@ def functions(job: Job) -> Iterator[Outcome]:
 def of_streams(
     job: Job, one: Run, priors: dict[int, Prior], known: Teachers
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """The largest excess over a bound; regrets (W, 3, P, T), r_t (W, P, T), −log w (W, P) by count and by orbit."""
+    """The largest excess over a bound; regrets (W, 3, P, T), r_t (W, P, T), and w (W, P) of the truths."""
     asked, noise, truths = job.asked, job.asked["noise"], known.functions
     times, generator = np.array(asked["times"]), job.stream("data", one)
     seen = np.stack([_balance(truth, times, noise, generator) for truth in truths])  # (P, T, 32)
-    excess, arrays = [-np.inf], {name: [] for name in ("regret", "resolvability", "weight", "orbit_weight")}
+    excess: list[float] = [0.0]
+    arrays: dict[str, list[np.ndarray]] = {"regret": [], "resolvability": [], "weight": []}
     for width, prior in priors.items():
+        own = np.array([prior.orbit_weight(truth) for truth in truths.astype(int)])
         order = job.stream(f"shuffle{width}", one).permutation(len(prior.codes))
-        both = boolean.mixtures(
-            prior, np.stack([prior.weights, prior.weights[order]]), seen.reshape(-1, boolean.POINTS), noise
-        )
-        network, shuffled = both.reshape(2, *seen.shape[:2])
+        mixtures = _mixtures(prior, order, own, truths, seen, noise)
+        regret = np.stack([boolean.regrets(mixture, truths, seen, noise) for mixture in mixtures])
         for place, truth in enumerate(truths):
-            shuffled[place] += _own_weight(prior, order, truth, seen[place], noise)
-        regret = np.stack(
-            [
-                np.stack([boolean.regrets(mix, truth, data, noise) for mix, truth, data in zip(m, truths, seen, strict=True)])
-                for m in (network, shuffled, boolean.uniform_mixture(seen, noise))
-            ]
-        )
-        weight = prior.count(boolean.codes_of(truths)) / prior.counts.sum()
-        for place, truth in enumerate(truths):
-            bounds = [boolean.ball_bound(prior, truth, radius, seen[place], noise) for radius in _RADII]
-            excess += [float((regret[0, place] - bound).max()) for bound in bounds]
-            if weight[place]:
-                excess.append(float((regret[1, place] + np.log(weight[place])).max()))
-            excess.append(float((regret[2, place] - boolean.POINTS * np.log(2)).max()))
-        orbits = [boolean.orbit(truth) for truth in truths.astype(int)]
+            bounds = boolean.ball_bounds(prior, float(own[place]), truth, _RADII, seen[place], noise)
+            excess.append(float((regret[0, place] - bounds).max()))
+            if own[place]:
+                excess.append(float((regret[1, place] + np.log(own[place])).max()))
+        excess.append(float((regret[2] - boolean.POINTS * np.log(2)).max()))
+        mass = boolean.mass_by_distance(prior, own, truths)
         arrays["regret"].append(regret)
-        arrays["resolvability"].append(boolean.resolvability(boolean.mass_by_distance(prior, truths), times, noise))
-        arrays["weight"].append(weight)
-        arrays["orbit_weight"].append(np.array([prior.count(each).mean() / prior.counts.sum() for each in orbits]))
+        arrays["resolvability"].append(boolean.resolvability(mass, times, noise))
+        arrays["weight"].append(own)
     found = {name: np.stack(each) for name, each in arrays.items()}
-    found |= {"minority": minority(truths), "kind": np.array([("drawn", "parity", "table").index(k) for k in known.kinds])}
-    return {"bound_excess": max(0.0, *excess)}, found
+    found |= {"minority": minority(truths), "kind": np.array([KINDS.index(kind) for kind in known.kinds])}
+    return {"bound_excess": max(excess)}, found
+
+
+def _mixtures(
+    prior: Prior, order: np.ndarray, own: np.ndarray, truths: np.ndarray, seen: np.ndarray, noise: float
+) -> list[np.ndarray]:
+    """(P, T) mixtures by the network's prior, the same with its weights in another order, and the uniform prior.
+
+    In the first two every truth has its ``own`` weight.
+    """
+    weights = np.stack([prior.weights, prior.weights[order]])
+    found = boolean.mixtures(prior, weights, seen.reshape(-1, boolean.POINTS), noise).reshape(2, *seen.shape[:2])
+    codes = boolean.codes_of(truths)
+    places = np.minimum(np.searchsorted(prior.codes, codes), len(prior.codes) - 1)
+    counted = np.where(prior.codes[places] == codes, weights[:, places], 0)  # (2, P)
+    likelihoods = np.exp(-boolean.odds(noise) * np.matmul(seen, truths[..., None])[..., 0])
+    found += (own - counted)[..., None] * likelihoods
+    return [*found, boolean.uniform_mixture(seen, noise)]
 
 
 def _balance(truth: np.ndarray, times: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
@@ -94,21 +101,8 @@ def _balance(truth: np.ndarray, times: np.ndarray, noise: float, generator: np.r
     return boolean.balance(x, np.abs(truth[x] - flipped), times)
 
 
-def _own_weight(prior: Prior, order: np.ndarray, truth: np.ndarray, seen: np.ndarray, noise: float) -> np.ndarray:
-    """(T,) what is added to the shuffled mixture so that the truth has its own weight, by one exchange; 0 outside."""
-    code = boolean.codes_of(truth)
-    if not prior.count(code):
-        return np.zeros(len(seen))
-    here = int(np.searchsorted(prior.codes, code))
-    there = int(np.flatnonzero(order == here)[0])
-    likelihoods = [np.exp(-boolean.odds(noise) * (seen @ boolean.functions_of(prior.codes[k]))) for k in (here, there)]
-    gained = prior.weights[here] - prior.weights[order[here]]
-    found: np.ndarray = gained * (likelihoods[0] - likelihoods[1])
-    return found
-
-
 def of_volume(job: Job, one: Run, outputs: np.ndarray, known: Teachers) -> dict[str, np.ndarray]:
-    """(P,) −log Z and effective draws of the drawn teachers; (P, S) of every start what Laplace has, and at matched loss."""
+    """(P,) −log Z of the drawn teachers and their effective draws; (P, S) of every start the parts that Laplace has."""
     asked, truths = job.asked, known.functions[known.drawn]
     exact, effective = evidence.evidence(outputs, truths)
     stack = evidence.Stack(np.repeat(truths, asked["starts"], axis=0), asked["main_width"])
@@ -133,7 +127,9 @@ def of_volume(job: Job, one: Run, outputs: np.ndarray, known: Teachers) -> dict[
 def classifiers(job: Job) -> Iterator[Outcome]:
     """Chains of every temperature and seed as one stack; then, seed by seed, descents that stop at their losses."""
     asked = job.asked
-    pairs = list(dict.fromkeys((one.settings["temperature"], one.seed) for one in job.runs if one.settings["method"] != LATE))
+    pairs = list(
+        dict.fromkeys((one.settings["temperature"], one.seed) for one in job.runs if one.settings["method"] != LATE)
+    )
     samples = dict(zip(pairs, _chains(job, pairs), strict=True)) if pairs else {}
     for seed in dict.fromkeys(one.seed for one in job.runs):
         runs = [one for one in job.runs if one.seed == seed]

@@ -13,30 +13,31 @@ from matplotlib.figure import Figure
 from awduality.figures import effects
 from awduality.figures.style import PAGE, draw_nothing, format_value, letter, value_colours
 
-_LOOKS = {"network": ("network", "#0072b2", "-"), "shuffled": ("its weights shuffled", "#d55e00", "--")}
-_LOOKS |= {"uniform": ("uniform", "0.4", ":")}
+_LOOKS = {"network": ("network's prior", "#0072b2", "-"), "shuffled": ("its weights shuffled", "#d55e00", "--")}
+_LOOKS |= {"uniform": ("uniform prior", "black", ":")}
 _MAIN = 32  # hidden units of the panels that show one width
 _PARTS = {"fit": ("fit", "#999999"), "size": ("size", "#e69f00"), "sharpness": ("sharpness", "#0072b2")}
 
 
 def _times(table: pd.DataFrame) -> list[int]:
-    return sorted(int(name.removeprefix("regret_")) for name in table if str(name).startswith("regret_"))
+    names = [str(name) for name in table]
+    return sorted(int(name.removeprefix("regret_")) for name in names if name.startswith("regret_"))
 
 
 def draw_regret(regret: pd.DataFrame) -> Figure:
-    """Regret of Bayes mixtures over functions of five bits, nats per stream, priors from networks of 32 hidden units.
+    """Regret of Bayes mixtures over functions of five bits, in nats per stream of samples.
 
-    a, b: after t samples, for the heavier and the lighter half of every seed's teachers, under the network's prior, under
-    the same weights shuffled over the functions while the truth keeps its own, and under the uniform prior over all
-    functions; means over seeds, bands the runs from smallest to largest. Grey lines: −log w of the truth, which bounds
-    the first two (upper line), and the resolvability r_t (curve), means too. c: regret after twenty samples
-    against −log w of the truth, a point per teacher and seed, coloured by the hidden width H of the networks; on the grey line both
-    are equal.
+    a, b: after t samples, for the heavier and the lighter half of every seed's teachers, under the prior of networks of
+    32 hidden units, under the same weights shuffled over the functions while the truth keeps its own, and under the
+    uniform prior over all functions; means over seeds, bands the seeds from smallest to largest. Grey, means too: −log
+    w of the truth, which bounds the first two, and the resolvability r_t, which bounds the expectation of the first. c:
+    regret after twenty samples under the network's prior against −log w of the truth, a point per teacher and seed,
+    coloured by the networks' hidden width H; on the grey line both are equal.
     """
     drawn = regret[regret["kind"] == "drawn"] if len(regret) else regret
     if drawn.empty:
         return draw_nothing("Nothing to show: no functions in this config.")
-    figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
+    figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
     light, heavy, cloud = figure.subplots(1, 3)
     main = drawn[drawn["width"] == _MAIN]
     middle = main.groupby("seed")["neg_log_w"].transform("median")
@@ -49,7 +50,7 @@ def draw_regret(regret: pd.DataFrame) -> Figure:
         axes.set_xticks(_times(main), [str(t) for t in _times(main)])
         axes.minorticks_off()
     light.set_ylabel(r"Regret $\rho_t$ (nats)")
-    light.legend(title="Prior", loc="upper left")
+    figure.legend(*light.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     of_network = drawn[(drawn["prior"] == "network") & drawn["neg_log_w"].notna()]
     widths = sorted(of_network["width"].unique())
     for width, colour in zip(widths, value_colours(len(widths)), strict=True):
@@ -73,17 +74,18 @@ def _courses(axes: Axes, rows: pd.DataFrame) -> None:
         axes.fill_between(times, of.min(), of.max(), color=colour, alpha=0.12, linewidth=0)
         axes.plot(times, of.mean(), line, color=colour, label=words)
     own = rows[rows["prior"] == "network"]
-    axes.axhline(own["neg_log_w"].mean(), color="0.6", linewidth=0.7, zorder=0)
-    axes.plot(times, own[[f"r_{t}" for t in times]].mean(), color="0.6", linewidth=0.7, zorder=0)
+    axes.axhline(own["neg_log_w"].mean(), color="0.5", linewidth=0.8, zorder=0, label=r"$-\log w$")
+    axes.plot(times, own[[f"r_{t}" for t in times]].mean(), "-.", color="0.5", linewidth=0.8, zorder=0, label="$r_t$")
 
 
 def draw_volume(volume: pd.DataFrame) -> Figure:
-    """What the prior mass of a function is made of: networks of 32 hidden units, teachers of all seeds.
+    """What the prior mass of a function is made of, in networks of 32 hidden units; teachers of all seeds.
 
-    a: fit, size and sharpness at the maximum of the posterior, stacked, a bar per teacher of any seed in the order of
-    its evidence −log Z, which is drawn as a black line; where bars end above it, Laplace's approximation has too little
-    mass. b, c: sharpness ½ log det(I + G) and size ½|θ|² against −log Z, at the maximum of the posterior (open) and, from there
-    without a prior, where the mean loss has come down to the matched value (filled); a point per teacher, means over starts.
+    a: fit, size and sharpness at the maximum of the posterior, stacked, a bar per teacher and seed in the order of its
+    evidence −log Z, the black line; where bars end above it, Laplace's approximation has too little mass. b, c:
+    sharpness ½ log det(I + G) and size ½|θ|² against −log Z, at the maximum of the posterior (open) and, from there
+    without a prior, where the mean loss has come down to the matched value (filled); a point per teacher and seed,
+    means over starts.
     """
     good = volume[volume["ended"] == "converged"] if len(volume) else volume
     if good.empty:
@@ -104,8 +106,14 @@ def draw_volume(volume: pd.DataFrame) -> Figure:
     ):
         colour = _PARTS[name][1]
         axes.plot(means["neg_log_z"], means[name], "o", color=colour, mfc="none", mew=0.6, label="posterior's maximum")
-        axes.plot(means["neg_log_z"], means[f"{name}_matched"], "o", color=colour, mew=0, label="matched loss", alpha=0.8)
-        axes.set(xlabel=r"$-\log Z$ (nats)", ylabel=label, ylim=(0, 1.3 * float(means[[name, f"{name}_matched"]].max().max())))
+        axes.plot(
+            means["neg_log_z"], means[f"{name}_matched"], "o", color=colour, mew=0, label="matched loss", alpha=0.8
+        )
+        axes.set(
+            xlabel=r"$-\log Z$ (nats)",
+            ylabel=label,
+            ylim=(0, 1.3 * float(means[[name, f"{name}_matched"]].max().max())),
+        )
         axes.legend(loc="upper left")
     for axes, text in zip((bars, flat, size), "abc", strict=True):
         letter(axes, text)
@@ -115,9 +123,9 @@ def draw_volume(volume: pd.DataFrame) -> Figure:
 def draw_sgld(ensembles: pd.DataFrame) -> Figure:
     """Ensembles of classifiers of the digits: mean test NLL over the number of members.
 
-    a: samples of Langevin chains at every temperature T of the posterior. b: gradient descents from as many starts, each
-    stopped at the mean training loss of the chain of that temperature, and, in black, at the late loss. Means over
-    seeds, of which each has training samples of its own; bands the runs from smallest to largest.
+    a: samples of Langevin chains at every temperature T of the posterior. b: gradient descents from as many starts,
+    each stopped at the mean training loss of the chain of that temperature, and, in black, late, at a mean training
+    loss of 0.01 nats. Means over seeds, each with training samples of its own; bands the seeds from smallest to largest.
     """
     if ensembles.empty:
         return draw_nothing("Nothing to show: no ensembles in this config.")

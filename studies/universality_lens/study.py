@@ -22,7 +22,7 @@ _FUNCTIONS = {
     "main_width": Setting(int, "Main width", source="of the networks whose mass is taken apart", least=1),
     "draws": Setting(int, "Draws", source="networks that a prior is counted from", least=1000),
     "teachers": Setting(int, "Teachers", source="functions that a seed has to learn, at most one of an orbit", least=3),
-    "least_count": Setting(int, "Least count", source="draws that a teacher must have had", least=1),
+    "least_count": Setting(int, "Least count", source="draws that had a function of the orbit of a teacher", least=1),
     "noise": Setting(float, "Label noise", r"\epsilon", above=0, most=0.4),
     "times": Setting(int, "Samples", "t", "after which regret is taken", least=1, most=200, many=True),
     "starts": Setting(int, "Starts", source="of the ascent, for every teacher", least=1),

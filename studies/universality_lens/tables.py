@@ -11,8 +11,8 @@ from awduality.duality.determinants import DETERMINANT_COLUMNS, Comparison, dete
 from awduality.study.tables import Planned, Results, Row, Rows, labelled, run_rows, table_step
 from studies.universality_lens.experiment import LAYER, PRIORS
 from studies.universality_lens.study import DESCENT, FUNCTIONS, LATE, SGLD
+from studies.universality_lens.teachers import KINDS
 
-KINDS = ("drawn", "parity", "table")
 LEAST_EFFECTIVE = 50  # draws: below it −log Z is not known well enough
 
 MATCHED = Comparison(
@@ -25,16 +25,13 @@ MATCHED = Comparison(
 _VOLUME = ("fit", "size", "sharpness", "size_matched", "sharpness_matched", "loss_matched")
 
 
-def _short(value: float) -> float | str:
+def _short(value: float | np.ndarray) -> float | str:
     return float(f"{value:.7g}") if np.isfinite(value) else ""
 
 
-def _masses(arrays: dict[str, np.ndarray], width: int, teacher: int) -> Row:
-    """−log w of a teacher, by its own count and by that of its orbit; empty where nobody had it."""
-    with np.errstate(divide="ignore"):
-        found = {"neg_log_w": -np.log(arrays["weight"][width, teacher])}
-        found["neg_log_w_orbit"] = -np.log(arrays["orbit_weight"][width, teacher])
-    return {name: _short(value) for name, value in found.items()}
+def _mass(weight: float) -> float | str:
+    """−log w; empty where nobody had the function."""
+    return _short(-np.log(weight)) if weight else ""
 
 
 def regret_rows(results: Results, one: Planned) -> list[Row]:
@@ -54,7 +51,7 @@ def regret_rows(results: Results, one: Planned) -> list[Row]:
                     for t, value in zip(times, arrays["resolvability"][place, teacher], strict=True)
                 }
                 numbers |= {f"uniform_{t}": _short(value) for t, value in zip(times, uniform, strict=True)}
-                rows.append({**head, **_masses(arrays, place, teacher), **numbers})
+                rows.append({**head, "neg_log_w": _mass(arrays["weight"][place, teacher]), **numbers})
     return rows
 
 

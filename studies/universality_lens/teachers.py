@@ -1,4 +1,4 @@
-"""The functions that are to be learned: some that networks often have, evenly spaced in −log w, and some that none has."""
+"""The functions that are to be learned: some that networks have, evenly spaced in −log w, and some that none has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studies.universality_lens.boolean import INPUTS, POINTS, Prior, codes_of, drawn_outputs, functions_of, orbit
+from studies.universality_lens.boolean import INPUTS, POINTS, Prior, drawn_outputs, orbit
 
-CANDIDATES = 2_000  # networks, other than the prior's, that teachers are taken from
+CANDIDATES = 300  # networks, other than the prior's, that teachers are taken from
 DRAWN, PARITY, TABLE = "drawn", "parity", "table"
+KINDS = (DRAWN, PARITY, TABLE)
 OUTSIDE = (PARITY, TABLE, TABLE)
 
 
@@ -30,24 +31,26 @@ def spaced(prior: Prior, candidates: np.ndarray, count: int, least: int) -> np.n
     """(≤ count, 32) functions evenly spaced in −log w, at most one of an orbit.
 
     Args:
-        prior: gives w; only functions with ``least`` draws or more are taken.
+        prior: gives w, as the mean over an orbit; only orbits with ``least`` draws or more are taken.
         candidates: (D, 32) functions to choose from, drawn apart from the prior, so that nobody's count is selected.
         count: how many are wanted.
         least: draws.
     """
-    codes = np.unique(codes_of(candidates))
-    counts = prior.count(codes)
-    codes, counts = codes[counts >= least], counts[counts >= least]
-    places = -np.log(counts)
-    chosen: list[int] = []
-    used: set[int] = set()
-    for wanted in np.linspace(places.min(), places.max(), count):
-        for place in np.argsort(np.abs(places - wanted), kind="stable"):
-            if int(codes[place]) not in used:
-                chosen.append(int(codes[place]))
-                used.update(orbit(functions_of(codes[place])).tolist())
-                break
-    return functions_of(np.array(chosen, dtype=np.uint32)).astype(float)
+    orbits: dict[
+        int, tuple[float, np.ndarray]
+    ] = {}  # the orbit's smallest code → its weight, and the function met first
+    for function in candidates.astype(int):
+        codes = orbit(function)
+        counts = prior.count(codes)
+        if counts.sum() >= least:
+            orbits.setdefault(int(codes[0]), (-float(np.log(counts.mean() / prior.counts.sum())), function))
+    left = sorted(orbits.values(), key=lambda found: found[0])
+    chosen = []
+    for wanted in np.linspace(left[0][0], left[-1][0], count):
+        if left:
+            place = int(np.argmin([abs(weight - wanted) for weight, _ in left]))
+            chosen.append(left.pop(place)[1])
+    return np.array(chosen, dtype=float)
 
 
 def teachers(prior: Prior, width: int, count: int, least: int, generator: np.random.Generator) -> Teachers:
