@@ -1,8 +1,8 @@
 """Functions of five bits, the prior that a random network puts on them, and the regret of mixtures over functions.
 
 A function g: {−1, 1}⁵ → {0, 1} is its (32,) values, or the 32-bit code of these. Data: y = f(x), flipped with
-probability ε; P_g(y|x) = 1 − ε where y = g(x), else ε. Everything is in nats and, unlike in
-the paper, not divided by the number of samples. Source: Feder, Urbanke & Fogel (2025), arXiv 2506.07661; the setting is ours.
+probability ε; P_g(y|x) = 1 − ε where y = g(x), else ε. Everything is in nats and, unlike in the paper, not divided by
+the number of samples. Source: Feder, Urbanke & Fogel (2025), arXiv 2506.07661; the setting is ours.
 """
 
 from __future__ import annotations

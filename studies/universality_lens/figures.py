@@ -125,7 +125,8 @@ def draw_sgld(ensembles: pd.DataFrame) -> Figure:
 
     a: samples of Langevin chains at every temperature T of the posterior. b: gradient descents from as many starts,
     each stopped at the mean training loss of the chain of that temperature, and, in black, late, at a mean training
-    loss of 0.01 nats. Means over seeds, each with training samples of its own; bands the seeds from smallest to largest.
+    loss of 0.01 nats. Means over seeds, each with training samples of its own; bands the seeds from smallest to
+    largest.
     """
     if ensembles.empty:
         return draw_nothing("Nothing to show: no ensembles in this config.")
