@@ -34,6 +34,8 @@ TOLD: Mapping[str, str] = {
     "drawn_mnist": "random_design-mnist",
     "noise": "landscape_noise",
     "confidence": "overconfidence",
+    "measures": "generalization_measures",
+    "measures_mnist": "generalization_measures-mnist",
 }
 """What the templates call the verdicts of a config."""
 
