@@ -57,7 +57,7 @@ _FAILURES = {"fails_rank": ("from the rank", "#009e73", "o"), "fails_training": 
 
 
 def draw_sign_errors(errors: pd.DataFrame) -> Figure:
-    """Sign errors of every measure (rows) along every hyper-parameter (columns), by weights that know the test samples to be paired. A dot is an environment, that is two settings that differ in the column's hyper-parameter alone, all pairs of their seeds; only environments count in which the sign of the difference of gaps is certain in enough pairs, and a column's title says of how many there are dots. Bars are means, 0 is always right, 1 always wrong, the dotted line chance. The oracle is the test error on half of the test samples, judged on the other half. Blue: published measures; vermilion: candidates of the main paper, for one layer; orange: the same over n; purple: with training samples in place of test samples; grey: circular, since it is made of the test loss; black: calibration."""  # noqa: E501
+    """Sign errors of every measure (rows) along every hyper-parameter (columns), by weights that know the test samples to be paired. A dot is an environment, that is two settings that differ in the column's hyper-parameter alone, all pairs of their seeds; only environments count in which the sign of the difference of gaps is certain in enough pairs, and below a column stands how many do. Bars are means, 0 is always right, 1 always wrong, the dotted line chance. The oracle is the test error on half of the test samples, judged on the other half. Blue: published measures; vermilion: candidates of the main paper, for one layer; orange: the same over n; purple: with training samples in place of test samples; grey: circular, since it is made of the test loss; black: calibration."""  # noqa: E501
     if errors.empty:
         return draw_nothing(_NOTHING)
     axes_here = [axis for axis in AXES if (errors["axis"] == axis).any()]
@@ -72,7 +72,7 @@ def draw_sign_errors(errors: pd.DataFrame) -> Figure:
             panel.plot([values.mean()] * 2, [place - 0.38, place + 0.38], color=colour, linewidth=1.6)
         panel.axvline(0.5, color="0.4", linewidth=0.6, linestyle=":", zorder=0)
         count = on_axis.groupby("measure").size().max()
-        panel.set(xlim=(-0.06, 1.06), xlabel="Sign error", title=f"{_AXIS_WORDS[axis]} ({count})")
+        panel.set(xlim=(-0.06, 1.06), xlabel=f"Sign error\n{count} environments", title=_AXIS_WORDS[axis])
         panel.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         panel.grid(axis="y", color="0.93", linewidth=0.5)
         panel.tick_params(axis="y", length=0)

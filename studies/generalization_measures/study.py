@@ -78,7 +78,7 @@ STUDY = Study(
         "surpluses": Setting(int, "Samples of parities less their dimension", many=True),
     },
     inherits=("data",),
-    cost={},
+    cost={"quick": "25 seconds", "full": "4 minutes"},
     steps=(
         Step(
             "experiment",
