@@ -103,7 +103,7 @@ STUDY = Study(
         ),
     ),
     judged=("runs", "regret", "volume", "ensembles"),
-    cost={"quick": "13 seconds", "full": "3 minutes"},
+    cost={"quick": "20 seconds", "full": "3 minutes"},
     smallest=lambda config: int(config["universality_lens"]["train_size"]),
     canonical=canonical,
     group=group,
