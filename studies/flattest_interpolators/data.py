@@ -1,4 +1,4 @@
-"""What networks learn: a sum of two ridge functions of Gaussian inputs, with label noise or with what few units cannot give."""
+"""What networks learn: a sum of two ridge functions of Gaussian inputs, with noise or what few units cannot give."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def target(x: np.ndarray, directions: np.ndarray, product: float) -> np.ndarray:
     return found
 
 
-def draw(
-    generator: np.random.Generator, kind: str, d: int, n: int, sd: float, product: float, test_size: int
-) -> Task:
+def draw(generator: np.random.Generator, kind: str, d: int, n: int, sd: float, product: float, test_size: int) -> Task:
     """A task: the samples of a smaller n are the first of a larger, and all levels of noise share their draws."""
     if d < INDICES:
         raise InputError(f"dimensions: got {d}, wanted at least {INDICES}, one per index")

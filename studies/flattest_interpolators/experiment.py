@@ -137,9 +137,7 @@ def run(job: Job) -> Iterator[Outcome]:
     for one in job.runs:
         s = one.settings
         size = asked["test_size"]
-        task = draw(
-            job.stream("data", one), s["inputs"], s["dimensions"], s["samples"], s["noise"], s["product"], size
-        )
+        task = draw(job.stream("data", one), s["inputs"], s["dimensions"], s["samples"], s["noise"], s["product"], size)
         generator = job.stream("search", one)
         network, known = interpolator(one, asked, task, generator)
         numbers = {**measured(network, task, asked["rescalings"], generator), **known}

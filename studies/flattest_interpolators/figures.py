@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from awduality.figures import effects
-from awduality.figures.style import PAGE, draw_nothing, format_value, letter, value_colours
+from awduality.figures.style import PAGE, draw_nothing, format_value, letter, plain_log_ticks, value_colours
+from awduality.study.tables import by_setting
 from studies.flattest_interpolators.study import ARMS, TRAINED
 
 _MARKS = {"random": "s", "plain": "o", "flat": "*", "poisoned": "X", "adversary": "D"}
@@ -35,14 +36,15 @@ def draw_far(runs: pd.DataFrame) -> Figure:
     found = runs[runs["arm"].isin([*TRAINED, "random"]) & (runs["ended"] == "converged") & (runs["dimensions"] > 3)]
     if found.empty:
         return draw_nothing(_NOTHING)
-    figure = Figure(figsize=(PAGE, 3.1), layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.3), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     colours = _colours()
     for axes, kind, text in zip(panels, ("isotropic", "anisotropic"), "ab", strict=True):
-        for arm, rows in found[found["inputs"] == kind].groupby("arm", sort=False):
+        for arm in _MARKS:
+            rows = found[(found["inputs"] == kind) & (found["arm"] == arm)]
             error, reference = rows["test_error"], rows["reference"]
             look: dict[str, Any] = {"color": colours[arm], "linestyle": "none", "marker": _MARKS[arm]}
-            axes.hlines(error, rows["raw_low"] / reference, rows["raw_high"] / reference, color="0.85", lw=0.5, zorder=0)
+            axes.hlines(error, rows["raw_low"] / reference, rows["raw_high"] / reference, color="0.85", lw=0.5)
             axes.plot(rows["raw"] / reference, error, **look, markerfacecolor="none", mew=0.5, ms=3, alpha=0.6)
             axes.plot(rows["free"] / reference, error, **look, mew=0, ms=6 if arm == "flat" else 4, zorder=3)
         axes.axvline(1, color="0.3", linewidth=0.7, linestyle="--", zorder=0)
@@ -57,10 +59,10 @@ def draw_far(runs: pd.DataFrame) -> Figure:
     ]
     handles += [
         Line2D([], [], color="0.3", marker="o", linestyle="none", label="filled: $S^*$"),
-        Line2D([], [], color="0.3", marker="o", markerfacecolor="none", linestyle="none", label="hollow: trace as trained"),
+        Line2D([], [], color="0.3", marker="o", markerfacecolor="none", linestyle="none", label="hollow: as trained"),
         Line2D([], [], color="0.8", linewidth=1, label="trace over rescalings"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -84,9 +86,10 @@ def draw_near(runs: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(0.68 * PAGE, 2.9), layout="constrained")
     axes = figure.subplots()
     sizes = sorted(some.loc[some["dimensions"] == 2, "samples"].unique())
-    looks = {(2, n): (colour, "-") for n, colour in zip(sizes, value_colours(len(sizes)), strict=True)}
-    for (d, n), rows in some.groupby(["dimensions", "samples"]):
-        colour, line = looks.get((d, n), ("black", "--"))
+    colours = dict(zip(sizes, value_colours(len(sizes)), strict=True))
+    for of, rows in by_setting(some, ("dimensions", "samples")):
+        d, n = of["dimensions"], of["samples"]
+        colour, line = (colours[n], "-") if d == 2 else ("black", "--")
         errors = rows["test_error"].clip(lower=_LEAST_ERROR)
         median = errors.groupby(rows["factor"]).median()
         axes.plot(median.index, median, linestyle=line, marker="o", color=colour, label=f"$d$ = {d}, $n$ = {n}")
@@ -95,6 +98,7 @@ def draw_near(runs: pd.DataFrame) -> Figure:
         axes.plot(random["over_reference"], random["test_error"], "s", color=colour, ms=3, mfc="none", mew=0.7)
     axes.axhline(0.1, color="0.5", linewidth=0.6, linestyle=":", zorder=0)
     axes.set(xscale="log", yscale="log", xlabel=_FREE, ylabel=_ERROR)
+    plain_log_ticks(axes.xaxis, 1, 10)
     handles = [*axes.get_legend_handles_labels()[0]]
     handles.append(Line2D([], [], color="0.3", marker="s", mfc="none", linestyle="none", label="random features"))
     figure.legend(handles=handles, loc="outside right center")
@@ -123,7 +127,8 @@ def draw_noise(circle: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     for axes, over, label, text in zip(
         panels[1:], (None, "teacher_free"), (_ERROR, r"Flatness $S^*$ ÷ teacher's"), "bc", strict=True
     ):
-        for (arm, n), rows in some[some["arm"].isin(["flattest", "random"])].groupby(["arm", "samples"]):
+        for of, rows in by_setting(some[some["arm"].isin(["flattest", "random"])], ("arm", "samples")):
+            arm, n = of["arm"], of["samples"]
             values = rows["test_error"].clip(lower=_LEAST_ERROR) if over is None else rows["free"] / rows[over]
             places = rows["noise"].replace(0.0, zero)
             median = values.groupby(places).median()
@@ -150,7 +155,9 @@ def _on_circle(axes: Axes, circle: pd.DataFrame) -> None:
     styles = (("black", "-"), *zip(sns.color_palette("colorblind", 4)[1::2], ("-", "-"), strict=True))
     for level, (colour, style) in zip(levels, styles, strict=False):
         rows = function[function["noise"] == level]
-        axes.plot(np.degrees(rows["angle"]), rows["output"], style, color=colour, linewidth=0.8, label=format_value(level))
+        axes.plot(
+            np.degrees(rows["angle"]), rows["output"], style, color=colour, linewidth=0.8, label=format_value(level)
+        )
         samples = circle[(circle["what"] == "sample") & (circle["noise"] == level)]
         if level in (levels[0], levels[-1]):
             axes.plot(np.degrees(samples["angle"]), samples["output"], "o", color=colour, mfc="none", ms=3, mew=0.6)

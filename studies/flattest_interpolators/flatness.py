@@ -1,4 +1,4 @@
-"""Flatness of two-layer ReLU networks f(x) = Σ_j a_j relu(w_j·x) at interpolation, and what of it rescaling cannot change.
+"""Flatness of two-layer ReLU networks f(x) = Σ_j a_j relu(w_j·x) at interpolation, and what rescaling leaves of it.
 
 The loss is (1/2n) Σ (f − y)². Where it is zero its Hessian is that of Gauss–Newton, and its trace is
 Σ_j (A_j + a_j² B_j), with A_j = mean relu(w_j·x)² and B_j = mean 1[w_j·x > 0] |x|² over the training samples. Replacing
@@ -38,13 +38,15 @@ def unit_terms(w: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A_j and B_j, (H,) each, of weights (H, d) on inputs (n, d)."""
     before = x @ w.T
     a_term = np.mean(np.maximum(before, 0) ** 2, axis=0)
-    return a_term, (before > 0).T @ (x**2).sum(axis=1) / len(x)
+    b_term: np.ndarray = (before > 0).T @ (x**2).sum(axis=1) / len(x)
+    return a_term, b_term
 
 
 def costs(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """(H,) 2 (A_j B_j)^½: the smallest trace of a unit with output weight 1, over all rescalings."""
     a_term, b_term = unit_terms(w, x)
-    return 2 * np.sqrt(a_term * b_term)
+    found: np.ndarray = 2 * np.sqrt(a_term * b_term)
+    return found
 
 
 def raw_trace(network: Network, x: np.ndarray) -> float:

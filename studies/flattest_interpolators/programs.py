@@ -1,4 +1,4 @@
-"""The flattest interpolator as a linear program over a dictionary of directions, its certificate, and the worst near it.
+"""The flattest interpolator as a linear program over a dictionary of directions, its certificate, the worst near it.
 
 On unit vectors w with cost c(w) = 2 (A B)^½, S* of a network is Σ |a_j| c(w_j): the flattest interpolator of any width
 minimises an atomic norm. Derived here; the paper's own proof is not known to us.
@@ -18,7 +18,7 @@ _WITHIN = 1e-5  # of a cone's width, from its edges: where its edges are looked 
 
 
 def dictionary(d: int, count: int, generator: np.random.Generator, further: np.ndarray) -> np.ndarray:
-    """(count + k, d) unit vectors: evenly on the circle for d = 2, else uniformly at random; then ``further``, (k, d)."""
+    """(count + k, d) unit vectors: evenly on the circle for d = 2, else at random; then ``further``, (k, d)."""
     if d == 2:
         angles = 2 * np.pi * (np.arange(count) + generator.random()) / count
         found = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -38,7 +38,7 @@ class Program:
 
     @classmethod
     def of(cls, directions: np.ndarray, x: np.ndarray, y: np.ndarray) -> Program:
-        """From directions (K, d) and samples; those active on no sample, which cost nothing, are left out by the caller."""
+        """From directions (K, d), each active on some sample: others would cost nothing."""
         return cls(np.maximum(x @ directions.T, 0), costs(directions, x), y)
 
     def flattest(self) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +49,7 @@ class Program:
         """
         both = np.concatenate([self.features, -self.features], axis=1)
         found = linprog(np.concatenate([self.cost, self.cost]), A_eq=both, b_eq=self.y, method="highs")
-        if found.status != 0:
+        if found.status != 0 or found.x is None:
             raise InputError(f"no interpolator in this dictionary ({found.message}): take more directions")
         return _signed(found.x), np.asarray(found.eqlin.marginals)
 
@@ -61,7 +61,7 @@ class Program:
         found = linprog(
             -np.concatenate([aim, -aim]) / scale, A_ub=limit, b_ub=[budget], A_eq=both, b_eq=self.y, method="highs"
         )
-        if found.status != 0:
+        if found.status != 0 or found.x is None:
             raise InputError(f"no interpolator within the budget ({found.message}): allow more than the least")
         return _signed(found.x)
 
@@ -109,7 +109,8 @@ def best_in_cones(dual: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """In every cone of directions, for d = 2, where |Σ_i ν_i relu(w·x_i)| / c(w) is largest, and how large.
 
     In a cone the same samples are active: the numerator is |v·w|, A a quadratic form wᵀMw/n and B fixed. The ratio is
-    largest at w ∝ ±M⁻¹v if that lies in the cone, else on its edges, which are taken a little within, where B is the cone's.
+    largest at w ∝ ±M⁻¹v if that lies in the cone, else on its edges, which are taken a little
+    within, where B is the cone's.
 
     Args:
         dual: (n,) ν.
@@ -148,7 +149,7 @@ def cones(x: np.ndarray) -> list[tuple[float, float]]:
 
 
 def refined(directions: np.ndarray, x: np.ndarray, y: np.ndarray, close: float = 1e-4, rounds: int = 40) -> np.ndarray:
-    """A dictionary for d = 2 with the directions that the dual asks for, until the optimum is certified within ``close``.
+    """A dictionary for d = 2 with the directions that the dual asks for, until it certifies the optimum to ``close``.
 
     Column generation: the best direction of every cone in which the dual's bound is broken is added, and the program
     solved again.

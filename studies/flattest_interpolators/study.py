@@ -88,9 +88,9 @@ STUDY = Study(
     },
     shared={
         "test_size": Setting(int, "Test samples", least=2),
-        "directions": Setting(int, "Directions", "K", "of the dictionary in two dimensions, before it is refined", least=2),
+        "directions": Setting(int, "Directions", "K", "of the dictionary for d = 2, before it is refined", least=2),
         "random_directions": Setting(int, "Random directions", source="of the dictionary in more dimensions", least=2),
-        "starts": Setting(int, "Starts", source="test inputs from which the worst is sought, each with both signs", least=1),
+        "starts": Setting(int, "Starts", source="test inputs from which the worst is sought, both signs", least=1),
         "rounds": Setting(int, "Rounds", source="for which the error is linearised", least=0),
         "hidden": Setting(int, "Hidden width", "H", "of trained networks", least=1),
         "features": Setting(int, "Random features", least=1),
@@ -99,7 +99,7 @@ STUDY = Study(
         "penalty": Setting(float, "Flatness penalty", r"\mu", "of flat and adversary, times the trace", least=0),
         "flat_scale": Setting(float, "Initial scale of flat", source="of flat and adversary", above=0),
         "target_loss": Setting(float, "Target loss", source="training loss of an interpolator, at most", above=0),
-        "rescalings": Setting(int, "Rescalings", source="of every network's units, log c uniform within ±log 30", least=1),
+        "rescalings": Setting(int, "Rescalings", source="of every network, log c uniform within ±log 30", least=1),
         "generalises_below": Setting(
             float, "Generalises below", source="error over variance from which an interpolator counts as bad", above=0
         ),

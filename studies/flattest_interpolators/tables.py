@@ -8,6 +8,7 @@ from awduality.study.tables import Results, Row, Rows, labelled, run_rows, table
 
 TASK = ("inputs", "dimensions", "samples", "noise", "product", "seed")
 NATURAL = ("random", "plain", "poisoned")
+FLATTEST = ("flattest", "worst", "flat")  # arms whose S* may be the smallest known: of programs, the flattest's
 CIRCLE = ("angle", "output", "target")
 _CIRCLE_SAMPLES = 24  # the circle is shown at this number of samples, or the next larger
 
@@ -19,10 +20,14 @@ def with_reference(rows: list[Row], below: float) -> list[Row]:
     penalty; ``generalises`` whether the error is below the limit; ``nearest`` whether a run is, of those of its task
     that do not, the one nearest to the flattest, among adversaries and among all others apart.
     """
+    by_task: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        by_task.setdefault(_task(row), []).append(row)
     found = []
     for row in rows:
-        same = [other for other in rows if _task(other) == _task(row) and other["ended"] == "converged"]
-        known = [float(other["least"] or other["free"]) for other in same if other["arm"] in ("flattest", "worst", "flat")]
+        same = [other for other in by_task[_task(row)] if other["ended"] == "converged"]
+        flattest = [other for other in same if other["arm"] in FLATTEST]
+        known = [float(other["least"] or other["free"]) for other in flattest]
         if float(row["noise"]) == 0 and float(row["product"]) == 0 and row["teacher_free"] != "":
             known.append(float(row["teacher_free"]))
         bad = [other for other in same if _kind(other) == _kind(row) != "" and not _good(other, below)]

@@ -1,4 +1,4 @@
-"""Interpolators that training finds: Adam on all samples, with a flatness penalty or wrong labels beside, then Gauss–Newton.
+"""Interpolators by training: Adam on all samples, with a flatness penalty or wrong labels beside, then Gauss–Newton.
 
 Adam alone takes most of its steps for the last decades of the loss. Here it takes a fixed number, and Gauss–Newton
 steps of least norm end the training: they move the weights as little as interpolation of the training samples asks.
@@ -6,13 +6,15 @@ steps of least norm end the training: they move the weights as little as interpo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from studies.flattest_interpolators.flatness import Network
 
-FLAT_SHARE = 0.85  # of the steps have the penalty at full strength; it then falls to a tenth of itself
+FLAT_SHARE = 0.85  # of the steps have the flatness penalty, the others none; all, with wrong labels beside
+_DAMPINGS = (0.0, 1e-3, 1e-1)  # of Gauss–Newton, over the mean squared length of a sample's gradient
 _BETAS, _TINY = (0.9, 0.999), 1e-8  # of Adam
 
 
@@ -65,8 +67,8 @@ def adam(
     values = [network.w.copy(), network.a.copy()]
     first, second = ([np.zeros_like(value) for value in values] for _ in range(2))
     for step in range(1, recipe.steps + 1):
-        late = step > FLAT_SHARE * recipe.steps
-        penalty = recipe.penalty * (0.1 if late else 1.0)
+        freed = step > FLAT_SHARE * recipe.steps and not recipe.wrong_weight
+        penalty = 0.0 if freed else recipe.penalty
         rate = recipe.rate * (1 - 0.99 * step / recipe.steps)
         for place, gradient in enumerate(gradients(Network(values[0], values[1]), x, y, weights, n, penalty)):
             first[place] += (1 - _BETAS[0]) * (gradient - first[place])
@@ -83,8 +85,11 @@ def jacobian(network: Network, x: np.ndarray) -> np.ndarray:
     return np.concatenate([by_w.reshape(len(x), -1), np.maximum(before, 0)], axis=1)
 
 
-def finished(network: Network, x: np.ndarray, y: np.ndarray, goal: float, most: int = 60) -> Network:
-    """Gauss–Newton steps of least norm, halved where one would raise the loss, until it is at most ``goal``."""
+def finished(network: Network, x: np.ndarray, y: np.ndarray, goal: float, most: int = 200) -> Network:
+    """Gauss–Newton steps of least norm until the loss is at most ``goal``, or until none makes it smaller.
+
+    Where a step would raise the loss, since units change their activity on the way, it is damped, and then halved.
+    """
 
     def loss(candidate: Network) -> float:
         return float(np.mean((candidate(x) - y) ** 2) / 2)
@@ -93,17 +98,26 @@ def finished(network: Network, x: np.ndarray, y: np.ndarray, goal: float, most: 
     for _ in range(most):
         if here <= goal:
             break
-        slopes = jacobian(network, x)
-        step = np.linalg.lstsq(slopes, y - network(x), rcond=1e-10)[0]
-        by_w, by_a = step[: network.w.size].reshape(network.w.shape), step[network.w.size :]
-        for share in 0.5 ** np.arange(12):
-            candidate = Network(network.w + share * by_w, network.a + share * by_a)
+        for candidate in _candidates(network, x, y):
             if (reached := loss(candidate)) < here:
                 break
         else:
             break
         network, here = candidate, reached
     return network
+
+
+def _candidates(network: Network, x: np.ndarray, y: np.ndarray) -> Iterator[Network]:
+    """Networks a Gauss–Newton step away, from the boldest to the most timid."""
+    slopes, missing = jacobian(network, x), y - network(x)
+    lengths, vectors = np.linalg.eigh(slopes @ slopes.T)
+    for share in 0.25 ** np.arange(7):
+        for damping in _DAMPINGS:
+            damped = np.maximum(lengths, 0) + damping * lengths.mean()
+            inverse = np.divide(1, damped, out=np.zeros_like(damped), where=damped > 1e-10 * lengths[-1])
+            step = share * slopes.T @ (vectors @ (inverse * (vectors.T @ missing)))
+            by_w, by_a = step[: network.w.size].reshape(network.w.shape), step[network.w.size :]
+            yield Network(network.w + by_w, network.a + by_a)
 
 
 def random_features(generator: np.random.Generator, x: np.ndarray, y: np.ndarray, hidden: int) -> Network:
