@@ -104,7 +104,7 @@ STUDY = Study(
             float, "Generalises below", source="error over variance from which an interpolator counts as bad", above=0
         ),
     },
-    cost={"quick": "10 seconds", "full": "2 minutes"},
+    cost={"quick": "12 seconds", "full": "4 minutes"},
     steps=(
         Step(
             "experiment",
