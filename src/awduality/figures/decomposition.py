@@ -12,7 +12,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from awduality.arguments import shown, whole_number
 from awduality.duality.result import Decomposition
+from awduality.errors import InputError
 from awduality.figures.style import _SETTINGS, PAGE, letter
 
 _SHARPNESS, _SIZE, _SUM = "#d55e00", "#0072b2", "black"  # Okabe and Ito's, told apart by everyone, as the next
@@ -39,7 +41,13 @@ def plot_decomposition(
     Returns:
         A figure of its own, outside pyplot: matplotlib's settings and the user's open figures stay as they are. Save it
         with ``figure.savefig(path)``. In a notebook it is shown after ``%matplotlib inline``.
+
+    Raises:
+        InputError: the result is no decomposition, or the number of directions is none.
     """
+    if not isinstance(result, Decomposition):
+        raise InputError(f"result must be what awduality.decompose returns: got {shown(result)}")
+    sharp_directions = whole_number("sharp_directions", sharp_directions, 0)
     with mpl.rc_context({**sns.axes_style("ticks"), **_SETTINGS}):
         figure = Figure(figsize=(PAGE, 4.9), layout="constrained")
         (spectra, correlation), (total, pairs) = figure.subplots(2, 2)

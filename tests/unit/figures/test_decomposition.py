@@ -106,3 +106,15 @@ def test_pyplot_is_not_needed(root):
 def test_the_package_of_figures_gives_it_and_imports_nothing_before(root):
     check = "import sys, awduality.figures as f; assert 'matplotlib' not in sys.modules; f.plot_decomposition"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=root / "src")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "fc2", {}])
+def test_what_is_no_decomposition_is_refused(wrong):
+    with pytest.raises(awduality.InputError, match="result must be what awduality.decompose returns"):
+        plot_decomposition(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5, None, "ten"])
+def test_a_number_of_directions_that_is_none_is_refused(result, wrong):
+    with pytest.raises(awduality.InputError, match="sharp_directions must be an integer"):
+        plot_decomposition(result, sharp_directions=wrong)
