@@ -30,7 +30,7 @@ def draw_clouds(clouds: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     if pair.empty:
         return draw_nothing("Nothing to show: no generator and its shadow have both been followed to the end.")
     couplings = sorted(pair["coupling"].unique())
-    shown = [couplings[0], couplings[len(couplings) // 2], couplings[-1]] if len(couplings) > 2 else couplings
+    shown = [couplings[0], couplings[1], couplings[-1]] if len(couplings) > 2 else couplings
     figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
     left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=(1.6, 1, 1)), dtype=object)
     _ends(left, clouds[clouds["run"].isin(pair["run"])], shown)
@@ -116,6 +116,9 @@ def draw_phase(runs: pd.DataFrame, boundaries: pd.DataFrame) -> Figure:
         ticks = boundaries.loc[np.isclose(boundaries["rate_d"].astype(float), rate), "boundary"].to_numpy(float)
         size.plot(ticks, np.full(len(ticks), 0.02), "|", color=colour, markersize=6)
     centred = of_phase[of_phase["rule"] == "centre"]
+    beside = of_phase[of_phase["experiments"].str.contains("types") & (of_phase["activation"] == "relu")]
+    if len(beside):
+        _line(size, beside, "size", "black", f"$r_D = {format_value(beside['rate_d'].iloc[0])}$")
     if len(centred):
         _line(size, centred, "size", "black", f"$r_D = {format_value(centred['rate_d'].iloc[0])}$, centre held", "--")
     size.set(xlabel=r"Coupling $\varphi$", ylabel="Size of the cloud", ylim=(0, None))
@@ -165,9 +168,9 @@ def draw_damping(runs: pd.DataFrame, course: pd.DataFrame, optima: pd.DataFrame)
     """How much gradient penalty ρ is best, in units of the penalty (r_G/r_D)^(1/2) at which the linear limit is damped critically.
 
     a: mean energy distance between cloud and data over a whole run, a colour per ratio of the rates, at one product of
-    them; points are seeds, lines means, ticks below the best penalty of every seed; open marks: half the rates, twice
-    the steps. b, c: the distance over the steps, of one seed, for no penalty, for one that is near the best, and for the
-    largest.
+    them; points are seeds, lines means, ticks below the best penalty of every seed that has it inside the grid; open
+    marks: half the rates, twice the steps. b, c: the distance over the steps, of one seed, for no penalty, for one of about half the critical one, and for
+    the largest.
     """  # noqa: E501
     damped = runs[runs["experiments"].astype(str).str.contains("even|finer") & (runs["ended"] == "converged")]
     if damped.empty:
@@ -188,6 +191,8 @@ def draw_damping(runs: pd.DataFrame, course: pd.DataFrame, optima: pd.DataFrame)
     )
     panels[0].set_xscale("symlog", linthresh=0.03)
     panels[0].set_xticks([0, 0.1, 1], ["0", "0.1", "1"])
+    panels[0].minorticks_off()
+    panels[0].set_xlim(-0.012, 1.4 * damped["penalty"].max())
     panels[0].legend()
     plain_log_ticks(panels[0].yaxis, *panels[0].get_ylim())
     for axes, ratio in zip(panels[1:], ratios, strict=True):
