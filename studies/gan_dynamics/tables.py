@@ -14,17 +14,20 @@ PHASE, DAMPED = "phase", ("even", "uneven")
 """The experiments over the coupling, and those over the penalty."""
 
 
-def half_point(couplings: np.ndarray, sizes: np.ndarray) -> float | None:
+def half_point(couplings: np.ndarray, sizes: np.ndarray) -> float:
     """The coupling at which the cloud first has half of its size at the smallest one, between two linearly.
 
     Args:
         couplings: (V,) ascending.
         sizes: (V,) size of the cloud at each.
+
+    Returns:
+        One, the largest coupling that there is, where the cloud never has half of its size.
     """
     half = sizes[0] / 2
     below = np.flatnonzero(sizes <= half)
     if not len(below):
-        return None
+        return 1.0
     place = int(below[0])
     share = (sizes[place - 1] - half) / (sizes[place - 1] - sizes[place])
     return float(couplings[place - 1] + share * (couplings[place] - couplings[place - 1]))
@@ -60,8 +63,7 @@ def boundary_rows(runs: pd.DataFrame, labels: Mapping[str, Any]) -> list[Row]:
     rows: list[Row] = []
     for named, of in _series(runs, "coupling", "rate_d"):
         found = half_point(of["coupling"].to_numpy(float), of["size"].to_numpy(float))
-        if found is not None:
-            rows.append({**labels, "experiments": PHASE, **named, "boundary": found})
+        rows.append({**labels, "experiments": PHASE, **named, "boundary": found})
     return rows
 
 

@@ -223,7 +223,7 @@ class TestWhatIsFoundFromSeveralRuns:
 
     def test_half_of_the_size_is_between_two_couplings_linearly(self):
         assert half_point(np.array([0.0, 0.4, 0.8]), np.array([1.0, 0.6, 0.2])) == pytest.approx(0.5)
-        assert half_point(np.array([0.0, 0.4]), np.array([1.0, 0.9])) is None
+        assert half_point(np.array([0.0, 0.4]), np.array([1.0, 0.9])) == 1.0
 
 
 def test_a_run_that_runs_away_is_ended():
