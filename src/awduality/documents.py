@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,14 @@ def rendered(root: Path, document: str, words: Mapping[str, Any]) -> str:
 
 def words_of_the_replication(root: Path) -> dict[str, Any]:
     """What the templates of the replication ask for."""
-    verdicts = {name: Verdicts.read(root / "figures" / name) for name in CONFIGS}
-    found: dict[str, Any] = {
-        name: verdicts[config] if config in verdicts else Verdicts.read(root / "figures" / config)
-        for name, config in TOLD.items()
-    }
+
+    @cache
+    def read(config: str) -> Verdicts:
+        return Verdicts.read(root / "figures" / config)
+
+    verdicts, others = ({name: read(name) for name in names} for names in (CONFIGS, OTHER_DATA))
+    found: dict[str, Any] = {name: read(config) for name, config in TOLD.items()}
     settings = settings_of(root, {**CONFIGS, **{name: name for name in OTHERS}})
-    others = {name: Verdicts.read(root / "figures" / name) for name in OTHER_DATA}
     return {**found, "verdicts": verdicts, "other_data": others, "settings": settings, "report": report}
 
 

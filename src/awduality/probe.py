@@ -102,6 +102,7 @@ class LayerProbe:
         self._floats: bool | None = None  # whether integers are handed to the network as floats
         kernels = [module.weight.numel() for module in model.modules() if isinstance(module, _ConvNd)]
         self._at_once = at_once(self._model, _IMAGES)
+        self._at_once_behind = at_once(self._behind, _IMAGES)
         self._before = self._model
         if sum(kernels) > _DEEP and self._behind is not None:
             self._before = copied(model)
@@ -119,7 +120,7 @@ class LayerProbe:
     @property
     def differentiated_at_once(self) -> int:
         """Samples whose way from the layer to the losses may be held for derivatives at once."""
-        return at_once(self._model if self._behind is None else self._behind, _IMAGES)
+        return self._at_once if self._behind is None else self._at_once_behind
 
     def tensors(self, samples: Brought, name: str = "samples") -> Samples:
         """Samples of any kind as tensors on the network's device; checked once.
@@ -160,10 +161,9 @@ class LayerProbe:
     def losses_at_output(self, inputs: Nested, targets: Tensor, output: Tensor) -> Tensor:
         """The loss of each sample, (N,), with ``output`` (N, m) in place of the layer's own; differentiable in it."""
         if self._behind is not None:
-            step = at_once(self._behind, _IMAGES)
-            if len(output) <= step:
+            if len(output) <= self._at_once_behind:
                 return self._losses_behind(targets, output)
-            return torch.cat([self._losses_behind(*part) for part in parts(step, targets, output)])
+            return torch.cat([self._losses_behind(*part) for part in parts(self._at_once_behind, targets, output)])
         return torch.cat([self._losses_with(*part) for part in parts(self._at_once, inputs, targets, output)])
 
     def _losses(self, outputs: Any, targets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 
 from awduality.curvature.spectrum import above_tolerance
 from awduality.errors import InputError
-from awduality.files import read_arrays, read_json, write_arrays, write_json
+from awduality.files import read_json, write_arrays, write_json
 from awduality.values import Value
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
     with safe_open(path, "np") as file:
         content = json.loads((file.metadata() or {}).get("awduality", "{}"))
-    return content, read_arrays(path)
+        return content, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
 
 
 def _checked(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
